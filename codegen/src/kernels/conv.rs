@@ -1,0 +1,405 @@
+//! Convolutions, dense or grouped, and linear layers, as matrix products with row runs.
+//!
+//! Where a window can hang over the border, the rows that a unit needs are first copied into
+//! scratch memory with zeros around them, so inner loops never look at bounds. An image whose
+//! planes lie one after the other (`[C, H, W]`) is turned into channels last by the same copy.
+//! Operands: `x`, packed weights, `out`, then the epilogue's.
+
+use super::epilogue;
+use super::gemm::{Gemm, Lines, Place, Runs, Split, tile_for};
+use super::{
+    BuiltKernel, Params, Target, begin, block_size, by_image, each_unit, each_vector, equal,
+    indices, round64, scaled,
+};
+use crate::program::ConvKernel;
+use crate::vir::{Builder, Count, G, GImmOp, GOp};
+
+/// Bytes of weights up to which they are taken to stay in the second-level cache.
+const SMALL_WEIGHTS: usize = 256 << 10;
+/// Rows of the product in a unit when the weights are large.
+const BLOCK_ROWS: usize = 96;
+/// Units that there should be, for threads to share.
+const UNITS: usize = 16;
+
+/// Builds the kernel.
+pub fn build(conv: &ConvKernel, name: &str, target: &Target) -> BuiltKernel {
+    match is_flat(conv) {
+        true => flat(conv, name, target),
+        false => windows(conv, name, target),
+    }
+}
+
+/// Whether output pixels correspond to input pixels one to one.
+fn is_flat(c: &ConvKernel) -> bool {
+    c.kernel == [1, 1]
+        && c.stride == [1, 1]
+        && c.pad == [0, 0]
+        && !(c.input_nchw && c.in_c > 1)
+        && c.in_h == c.out_h
+        && c.in_w == c.out_w
+}
+
+/// Multiply-accumulates.
+fn macs(c: &ConvKernel) -> u64 {
+    let pixels = c.batch * c.out_h * c.out_w;
+    (pixels * c.out_c) as u64 * (c.in_c / c.groups * c.kernel[0] * c.kernel[1]) as u64
+}
+
+fn cost(c: &ConvKernel) -> u64 {
+    let values = (c.batch * c.out_h * c.out_w * c.out_c) as u64;
+    macs(c) / 15 + values * epilogue::cost(&c.epilogue) / 1000
+}
+
+/// Blocks of columns such that there are at least [`UNITS`] units.
+fn column_blocks(units: usize, passes: usize) -> (usize, usize) {
+    let blocks = UNITS.div_ceil(units).clamp(1, passes.max(1));
+    let size = passes.div_ceil(blocks).max(1);
+    (passes.div_ceil(size).max(1), size)
+}
+
+/// Appends the choice of a unit's passes: its first, how many, and whether it does the tail.
+fn unit_passes(b: &mut Builder, block: G, blocks: usize, size: usize, passes: usize) -> [G; 3] {
+    let first = scaled(b, block, size);
+    let count = block_size(b, first, size, passes);
+    let last = b.g_const(blocks as i64 - 1);
+    let tail = equal(b, block, last);
+    [first, count, tail]
+}
+
+/// The loop over the channel groups around the product.
+fn groups(b: &mut Builder, c: &ConvKernel, place: Place, body: impl FnOnce(&mut Builder, Place)) {
+    let place = Place { channel: b.g_const(0), ..place };
+    if c.groups == 1 {
+        return body(b, place);
+    }
+    let place =
+        Place { a: b.g_copy(place.a), w: b.g_copy(place.w), out: b.g_copy(place.out), ..place };
+    let (in_group, out_group) = (c.in_c / c.groups, c.out_c / c.groups);
+    b.times(c.groups, |b| {
+        body(b, place);
+        b.g_advance(place.a, in_group as i64 * 4);
+        b.g_advance(place.out, out_group as i64 * 4);
+        b.g_advance(place.channel, out_group as i64 * 4);
+        b.g_advance(place.w, crate::pack::group_bytes(c) as i64);
+    });
+}
+
+/// Byte offset of an image in operands by image and channel.
+fn image_offset(b: &mut Builder, c: &ConvKernel, image: G) -> Option<G> {
+    by_image(&c.epilogue).then(|| scaled(b, image, c.out_c * 4))
+}
+
+/// A kernel of 1x1 and step 1: rows are pixels.
+fn flat(c: &ConvKernel, name: &str, target: &Target) -> BuiltKernel {
+    // Images stay apart only where an operand depends on the image.
+    let images = if by_image(&c.epilogue) { c.batch } else { 1 };
+    let rows = c.batch / images * c.out_h * c.out_w;
+    let (in_group, n) = (c.in_c / c.groups, c.out_c / c.groups);
+    let gemm = Gemm {
+        n,
+        runs: Runs { loops: vec![], len: in_group },
+        a_stride: c.in_c as i64 * 4,
+        out_stride: c.out_c as i64 * 4,
+        bias: true,
+        epilogue: &c.epilogue,
+        out: 2,
+        tile: tile_for(target, rows, n),
+        unroll: target.unroll,
+        buffer: 0,
+    };
+    let split = Split::new(rows, gemm.tile.0);
+    let weights = in_group * c.out_c * 4;
+    let block = if weights <= SMALL_WEIGHTS {
+        // Few rows at a time: they stay in the first-level cache.
+        let fitting = (64 << 10) / (split.height * c.in_c * 4).max(1);
+        split.tiles().div_ceil(2 * UNITS).min(fitting).max(1)
+    } else {
+        BLOCK_ROWS.div_ceil(split.height)
+    };
+    let row_blocks = split.tiles().div_ceil(block);
+    let (passes, _) = gemm.passes(target.lanes);
+    let (blocks, block_passes) =
+        if c.groups > 1 { (1, passes) } else { column_blocks(images * row_blocks, passes) };
+
+    let (mut b, params) = begin(name, target);
+    let scratch = gemm.buffer_bytes(target.lanes);
+    each_unit(&mut b, params, |b, unit| {
+        let index = indices(b, unit, &[images, row_blocks, blocks]);
+        // The block's tiles, and the first row: tiles behind the first kind are one row lower.
+        let first = scaled(b, index[1], block);
+        let count = block_size(b, first, block, split.tiles());
+        let zero = b.g_const(0);
+        let higher = b.g_const(split.first as i64);
+        let ahead = b.g_bin(GOp::Sub, higher, first);
+        let ahead = b.g_bin(GOp::Max, ahead, zero);
+        let high = b.g_bin(GOp::Min, ahead, count);
+        let low = b.g_bin(GOp::Sub, count, high);
+        let behind = b.g_bin(GOp::Sub, first, higher);
+        let behind = b.g_bin(GOp::Max, behind, zero);
+        let row = scaled(b, first, split.height);
+        let row = b.g_bin(GOp::Sub, row, behind);
+        let image_rows = scaled(b, index[0], rows);
+        let row = b.g_bin(GOp::Add, row, image_rows);
+
+        let x = params.operand(b, 0);
+        let a = b.g_address(x, row, gemm.a_stride, 0);
+        let out = b.g_imm(GImmOp::Mul, row, gemm.out_stride);
+        let w = params.operand(b, 1);
+        let image = image_offset(b, c, index[0]);
+        let span = unit_passes(b, index[2], blocks, block_passes, passes);
+        let lines = Lines {
+            count: Count::Static(1),
+            height: split.height,
+            first: Count::Reg(high),
+            second: if split.second == 0 { Count::Static(0) } else { Count::Reg(low) },
+            a_stride: 0,
+            out_stride: 0,
+        };
+        let place = Place { a, w, out, channel: zero, image };
+        groups(b, c, place, |b, place| gemm.emit(b, params, place, lines, span));
+    });
+    BuiltKernel {
+        function: b.finish(),
+        units: images * row_blocks * blocks,
+        scratch,
+        cost: cost(c),
+    }
+}
+
+/// The zero-bordered copy of input rows that a unit works on.
+struct Band {
+    /// Columns, borders included.
+    columns: usize,
+    /// Columns of the input in it.
+    copied: usize,
+    /// Byte offset in the scratch memory.
+    offset: usize,
+    /// Byte offset of a row of zeros in the scratch memory.
+    zeros: usize,
+}
+
+impl Band {
+    fn new(c: &ConvKernel, out_rows: usize, offset: usize) -> Band {
+        let reach = |axis: usize, outputs: usize| {
+            (outputs - 1) * c.stride[axis] + (c.kernel[axis] - 1) * c.dilation[axis] + 1
+        };
+        let (rows, columns) = (reach(0, out_rows), reach(1, c.out_w));
+        let copied = c.in_w.min(columns.saturating_sub(c.pad[1]));
+        let zeros = offset + round64(rows * columns * c.in_c * 4);
+        Band { columns, copied, offset, zeros }
+    }
+
+    fn row_bytes(&self, c: &ConvKernel) -> usize {
+        self.columns * c.in_c * 4
+    }
+
+    /// End of the band's memory.
+    fn end(&self, c: &ConvKernel) -> usize {
+        self.zeros + round64(self.copied.max(1) * c.in_c * 4)
+    }
+
+    /// Zeros everything; copies then leave the borders as they are.
+    fn clear(&self, b: &mut Builder, c: &ConvKernel, params: Params) {
+        let bytes = self.end(c) - self.offset;
+        let zero = b.splat(0.0);
+        let at = b.g_imm(GImmOp::Add, params.scratch, self.offset as i64);
+        b.times(bytes / 64, |b| {
+            for i in (0..64).step_by(b.lanes() * 4) {
+                b.store(zero, at, i);
+            }
+            b.g_advance(at, 64);
+        });
+    }
+
+    /// Copies `rows` rows of an image, starting `top` rows from its upper edge (which may be
+    /// above), rows outside as zeros.
+    fn fill(&self, b: &mut Builder, c: &ConvKernel, params: Params, image: G, top: G, rows: G) {
+        let x = params.operand(b, 0);
+        let x = b.g_address(x, image, (c.in_h * c.in_w * c.in_c * 4) as i64, 0);
+        let zeros = b.g_imm(GImmOp::Add, params.scratch, self.zeros as i64);
+        let at = (self.offset + c.pad[1].min(self.columns) * c.in_c * 4) as i64;
+        let target = b.g_imm(GImmOp::Add, params.scratch, at);
+        let height = b.g_const(c.in_h as i64);
+        let y = b.g_copy(top);
+        let planar = c.input_nchw && c.in_c > 1;
+        let line = if planar { c.in_w } else { c.in_w * c.in_c };
+        b.repeat(Count::Reg(rows), |b| {
+            let line_start = b.g_address(x, y, line as i64 * 4, 0);
+            if planar {
+                let channel = b.g_copy(target);
+                b.times(c.in_c, |b| {
+                    let source = b.g_select([y, height], line_start, zeros);
+                    let to = b.g_copy(channel);
+                    spread(b, source, to, self.copied, c.in_c);
+                    b.g_advance(channel, 4);
+                    b.g_advance(line_start, (c.in_h * c.in_w * 4) as i64);
+                });
+            } else {
+                let source = b.g_select([y, height], line_start, zeros);
+                let to = b.g_copy(target);
+                copy_values(b, source, to, self.copied * c.in_c);
+            }
+            b.g_advance(y, 1);
+            b.g_advance(target, self.row_bytes(c) as i64);
+        });
+    }
+}
+
+/// Copies `n` consecutive values; both pointers move.
+pub fn copy_values(b: &mut Builder, from: G, to: G, n: usize) {
+    let lanes = b.lanes();
+    let blocks = n / (4 * lanes);
+    b.times(blocks, |b| {
+        let step = b.vector_bytes();
+        let values: Vec<_> = (0..4).map(|i| b.load(from, i * step)).collect();
+        for (value, i) in values.into_iter().zip(0..) {
+            b.store(value, to, i * step);
+        }
+        b.g_advance(from, 4 * step as i64);
+        b.g_advance(to, 4 * step as i64);
+    });
+    each_vector(
+        b,
+        n - blocks * 4 * lanes,
+        |b, n| {
+            let value = b.load_n(from, 0, n);
+            b.store_n(value, to, 0, n);
+        },
+        |b, bytes| {
+            b.g_advance(from, bytes);
+            b.g_advance(to, bytes);
+        },
+    );
+}
+
+/// Copies `n` consecutive values to places `step` values apart; both pointers move.
+fn spread(b: &mut Builder, from: G, to: G, n: usize, step: usize) {
+    let one = |b: &mut Builder, i: usize| {
+        let value = b.load_n(from, i as i32 * 4, 1);
+        b.store_n(value, to, (i * step * 4) as i32, 1);
+    };
+    b.times(n / 4, |b| {
+        (0..4).for_each(|i| one(b, i));
+        b.g_advance(from, 16);
+        b.g_advance(to, 16 * step as i64);
+    });
+    (0..n % 4).for_each(|i| one(b, i));
+}
+
+/// The runs of a window over rows `row_bytes` apart.
+fn window_runs(c: &ConvKernel, row_bytes: usize) -> Runs {
+    let group = c.in_c / c.groups;
+    let mut loops = vec![(c.kernel[0], (c.dilation[0] * row_bytes) as i64)];
+    let contiguous = c.kernel[1] == 1 || (c.groups == 1 && c.dilation[1] == 1);
+    let len = if contiguous {
+        c.kernel[1] * group
+    } else {
+        loops.push((c.kernel[1], (c.dilation[1] * c.in_c * 4) as i64));
+        group
+    };
+    loops.retain(|l| l.0 > 1);
+    Runs { loops, len }
+}
+
+/// A window larger than a pixel, or a step: lines of tiles are rows of the output.
+fn windows(c: &ConvKernel, name: &str, target: &Target) -> BuiltKernel {
+    let reach = |axis: usize, outputs: usize| {
+        (outputs - 1) * c.stride[axis] + (c.kernel[axis] - 1) * c.dilation[axis] + 1
+    };
+    let inside = c.pad == [0, 0] && reach(0, c.out_h) <= c.in_h && reach(1, c.out_w) <= c.in_w;
+    let direct = inside && !(c.input_nchw && c.in_c > 1);
+    let (group, n) = (c.in_c / c.groups, c.out_c / c.groups);
+    let weights = c.kernel[0] * c.kernel[1] * group * c.out_c * 4;
+    let block = if weights <= SMALL_WEIGHTS {
+        (c.batch * c.out_h).div_ceil(UNITS).clamp(1, 8)
+    } else {
+        BLOCK_ROWS.div_ceil(c.out_w)
+    }
+    .min(c.out_h);
+    let row_blocks = c.out_h.div_ceil(block);
+
+    let mut gemm = Gemm {
+        n,
+        runs: Runs { loops: vec![], len: 1 },
+        a_stride: (c.stride[1] * c.in_c * 4) as i64,
+        out_stride: c.out_c as i64 * 4,
+        bias: true,
+        epilogue: &c.epilogue,
+        out: 2,
+        tile: tile_for(target, c.out_w, n),
+        unroll: target.unroll,
+        buffer: 0,
+    };
+    let buffer = gemm.buffer_bytes(target.lanes);
+    let band = Band::new(c, block, buffer);
+    let row_bytes = if direct { c.in_w * c.in_c * 4 } else { band.row_bytes(c) };
+    gemm.runs = window_runs(c, row_bytes);
+    let split = Split::new(c.out_w, gemm.tile.0);
+    let (passes, _) = gemm.passes(target.lanes);
+    let (blocks, block_passes) =
+        if c.groups > 1 { (1, passes) } else { column_blocks(c.batch * row_blocks, passes) };
+
+    let (mut b, params) = begin(name, target);
+    if !direct {
+        band.clear(&mut b, c, params);
+    }
+    each_unit(&mut b, params, |b, unit| {
+        let index = indices(b, unit, &[c.batch, row_blocks, blocks]);
+        let first = scaled(b, index[1], block);
+        let count = block_size(b, first, block, c.out_h);
+        let a = if direct {
+            let x = params.operand(b, 0);
+            let x = b.g_address(x, index[0], (c.in_h * c.in_w * c.in_c * 4) as i64, 0);
+            b.g_address(x, first, (c.stride[0] * row_bytes) as i64, 0)
+        } else {
+            // A unit that continues the rows of the one before finds them copied.
+            let zero = b.g_const(0);
+            let new_rows = equal(b, index[2], zero);
+            let new_thread = equal(b, unit, params.begin);
+            let copy = b.g_bin(GOp::Max, new_rows, new_thread);
+            b.when(copy, |b| {
+                let top = scaled(b, first, c.stride[0]);
+                b.g_advance(top, -(c.pad[0] as i64));
+                let steps = b.g_imm(GImmOp::Add, count, -1);
+                let rows = scaled(b, steps, c.stride[0]);
+                b.g_advance(rows, ((c.kernel[0] - 1) * c.dilation[0] + 1) as i64);
+                band.fill(b, c, params, index[0], top, rows);
+            });
+            b.g_imm(GImmOp::Add, params.scratch, band.offset as i64)
+        };
+        let line = scaled(b, index[0], c.out_h);
+        let line = b.g_bin(GOp::Add, line, first);
+        let out = scaled(b, line, c.out_w * c.out_c * 4);
+        let w = params.operand(b, 1);
+        let image = image_offset(b, c, index[0]);
+        let span = unit_passes(b, index[2], blocks, block_passes, passes);
+        let lines = Lines {
+            count: Count::Reg(count),
+            height: split.height,
+            first: Count::Static(split.first as u32),
+            second: Count::Static(split.second as u32),
+            a_stride: (c.stride[0] * row_bytes) as i64,
+            out_stride: (c.out_w * c.out_c * 4) as i64,
+        };
+        let place = Place { a, w, out, channel: first, image };
+        groups(b, c, place, |b, place| gemm.emit(b, params, place, lines, span));
+    });
+    BuiltKernel {
+        function: b.finish(),
+        units: c.batch * row_blocks * blocks,
+        scratch: if direct { buffer } else { band.end(c) },
+        cost: cost(c),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn column_blocks_cover_the_passes() {
+        assert_eq!(column_blocks(1, 0), (1, 1));
+        assert_eq!(column_blocks(4, 10), (4, 3));
+        assert_eq!(column_blocks(100, 10), (1, 10));
+    }
+}

@@ -1,0 +1,345 @@
+//! Matrix products with row runs: the core of convolutions, linear layers and attention.
+//!
+//! `out[r, n] = epilogue(bias[n] + sum over k of a[r, k] * w[k, n])`, where a row of `a` is not
+//! contiguous but a nest of *runs*: a 3x3 window over a channels-last map is 3 runs of 3 C values.
+//! The weights lie in panels of [`PANEL`] columns, `[N / 16][1 + K][16]` with the bias first, so
+//! that vectors of 4, 8 and 16 values walk the same data.
+//!
+//! A *tile* is a few rows by a few vectors of columns held in registers. Rows are split into tiles
+//! of two nearly equal heights, so that none is much smaller than the others.
+
+use super::epilogue::{self, Constants, Operands, Position};
+use super::{PANEL, Params, Target};
+use crate::program::Post;
+use crate::vir::{Builder, Count, G, GImmOp, GOp, Op, V};
+
+/// How the values of a row of `a` lie in memory.
+#[derive(Clone, Debug)]
+pub struct Runs {
+    /// Loops around the runs, outermost first: turns, and bytes between the starts of turns.
+    pub loops: Vec<(usize, i64)>,
+    /// Consecutive values in a run.
+    pub len: usize,
+}
+
+impl Runs {
+    /// Products for each output value.
+    pub fn k(&self) -> usize {
+        self.len * self.loops.iter().map(|l| l.0).product::<usize>()
+    }
+}
+
+/// A matrix product's geometry.
+pub struct Gemm<'a> {
+    /// Columns.
+    pub n: usize,
+    /// Walk along the rows of `a`.
+    pub runs: Runs,
+    /// Bytes between neighbouring rows of `a`.
+    pub a_stride: i64,
+    /// Bytes between neighbouring rows of the output.
+    pub out_stride: i64,
+    /// Whether panels begin with the bias.
+    pub bias: bool,
+    /// Applied to each value.
+    pub epilogue: &'a [Post],
+    /// Index of the output among the operands; the epilogue's operands follow it.
+    pub out: usize,
+    /// Rows and vectors of a tile.
+    pub tile: (usize, usize),
+    /// Unrolling of the innermost loop.
+    pub unroll: usize,
+    /// Byte offset of the tile buffer in the scratch memory (see [`Gemm::buffer_bytes`]).
+    pub buffer: usize,
+}
+
+/// Rows split into tiles: `first` of `height` rows, then `second` of one row less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// Rows of the higher tiles.
+    pub height: usize,
+    /// Number of the higher tiles.
+    pub first: usize,
+    /// Number of the lower tiles.
+    pub second: usize,
+}
+
+impl Split {
+    /// Splits `rows` into as few tiles of at most `height` rows as possible, as equal as possible.
+    pub fn new(rows: usize, height: usize) -> Split {
+        let tiles = rows.div_ceil(height);
+        let height = rows.div_ceil(tiles);
+        let first = rows - tiles * (height - 1);
+        Split { height, first, second: tiles - first }
+    }
+
+    /// Number of tiles.
+    pub fn tiles(&self) -> usize {
+        self.first + self.second
+    }
+}
+
+/// Which tiles a block of rows consists of: `rows` lines of output, each of `first` and `second`
+/// tiles, the lines so many bytes apart in `a` and in the output.
+#[derive(Clone, Copy)]
+pub struct Lines {
+    /// Number of lines.
+    pub count: Count,
+    /// Rows of the higher tiles.
+    pub height: usize,
+    /// Higher tiles in a line.
+    pub first: Count,
+    /// Lower tiles in a line.
+    pub second: Count,
+    /// Bytes between lines in `a`.
+    pub a_stride: i64,
+    /// Bytes between lines in the output.
+    pub out_stride: i64,
+}
+
+/// Registers of the current place in a product.
+#[derive(Clone, Copy)]
+pub struct Place {
+    /// Address of the first row of `a`.
+    pub a: G,
+    /// Address of the first panel.
+    pub w: G,
+    /// Byte offset in the output of the first row, column 0.
+    pub out: G,
+    /// Byte offset of the first column among all channels (of all groups).
+    pub channel: G,
+    /// Byte offset of the image in operands by image and channel.
+    pub image: Option<G>,
+}
+
+/// Rows and vectors of a tile for a product of `rows` rows and `n` columns.
+pub fn tile_for(target: &Target, rows: usize, n: usize) -> (usize, usize) {
+    let (height, vectors) = target.tile;
+    let registers = height * vectors;
+    let height = height.min(rows);
+    // With few rows, more columns keep the multipliers busy.
+    let mut wide = vectors;
+    while height * wide * 2 <= registers && wide < 8 {
+        wide *= 2;
+    }
+    let useful = n.div_ceil(target.lanes).next_power_of_two();
+    (height, wide.min(useful))
+}
+
+impl Gemm<'_> {
+    /// Bytes between panels.
+    pub fn panel_bytes(&self) -> usize {
+        (self.runs.k() + usize::from(self.bias)) * PANEL * 4
+    }
+
+    /// Scratch bytes of the tile buffer, 0 where the epilogue needs none.
+    pub fn buffer_bytes(&self, lanes: usize) -> usize {
+        match epilogue::is_heavy(self.epilogue) {
+            true => super::round64(self.tile.0 * self.tile.1 * lanes * 4),
+            false => 0,
+        }
+    }
+
+    /// Columns that a tile covers.
+    fn tile_columns(&self, lanes: usize) -> usize {
+        self.tile.1 * lanes
+    }
+
+    /// Number of whole passes over the columns, and the columns that remain.
+    pub fn passes(&self, lanes: usize) -> (usize, usize) {
+        (self.n / self.tile_columns(lanes), self.n % self.tile_columns(lanes))
+    }
+
+    /// Appends the passes `first .. first + count` over the lines, and if `tail` (0 or 1) the pass
+    /// over the remaining columns.
+    pub fn emit(
+        &self,
+        b: &mut Builder,
+        params: Params,
+        place: Place,
+        lines: Lines,
+        [first, count, tail]: [G; 3],
+    ) {
+        let columns = self.tile_columns(b.lanes());
+        let (whole, rest) = self.passes(b.lanes());
+        if whole > 0 {
+            let column = b.g_imm(GImmOp::Mul, first, columns as i64 * 4);
+            b.repeat(Count::Reg(count), |b| {
+                let panel = b.g_imm(GImmOp::Shr, column, 6);
+                let skipped = b.g_imm(GImmOp::Shl, panel, 6);
+                let within = b.g_bin(GOp::Sub, column, skipped);
+                let w = b.g_address(place.w, panel, self.panel_bytes() as i64, 0);
+                b.g_bin_to(GOp::Add, w, w, within);
+                let out = b.g_bin(GOp::Add, place.out, column);
+                let channel = b.g_bin(GOp::Add, place.channel, column);
+                let pass = Place { w, out, channel, ..place };
+                self.lines(b, params, pass, lines, columns);
+                b.g_advance(column, columns as i64 * 4);
+            });
+        }
+        if rest > 0 {
+            let column = whole * columns;
+            let panel = column / PANEL * self.panel_bytes() + column % PANEL * 4;
+            b.when(tail, |b| {
+                let w = b.g_imm(GImmOp::Add, place.w, panel as i64);
+                let out = b.g_imm(GImmOp::Add, place.out, column as i64 * 4);
+                let channel = b.g_imm(GImmOp::Add, place.channel, column as i64 * 4);
+                self.lines(b, params, Place { w, out, channel, ..place }, lines, rest);
+            });
+        }
+    }
+
+    /// The tiles of all lines for one group of columns.
+    fn lines(&self, b: &mut Builder, params: Params, place: Place, lines: Lines, columns: usize) {
+        let (line_a, line_out) = (b.g_copy(place.a), b.g_copy(place.out));
+        b.repeat(lines.count, |b| {
+            let (a, out) = (b.g_copy(line_a), b.g_copy(line_out));
+            for (height, count) in [(lines.height, lines.first), (lines.height - 1, lines.second)] {
+                if height == 0 {
+                    continue;
+                }
+                b.repeat(count, |b| {
+                    self.tile(b, params, Place { a, out, ..place }, height, columns);
+                    b.g_advance(a, height as i64 * self.a_stride);
+                    b.g_advance(out, height as i64 * self.out_stride);
+                });
+            }
+            b.g_advance(line_a, lines.a_stride);
+            b.g_advance(line_out, lines.out_stride);
+        });
+    }
+
+    /// One tile of `rows` by `columns` (the last vector may be partial).
+    fn tile(&self, b: &mut Builder, params: Params, place: Place, rows: usize, columns: usize) {
+        let lanes = b.lanes();
+        let vectors = columns.div_ceil(lanes);
+        let valid = |v: usize| lanes.min(columns - v * lanes);
+        let panel_bytes = self.panel_bytes();
+        // Vectors may span several panels, which are a constant apart.
+        let at = |v: usize| {
+            let column = v * lanes;
+            (column / PANEL * panel_bytes + column % PANEL * 4) as i32
+        };
+        let acc = b.vector_list(rows * vectors);
+        let w = b.g_copy(place.w);
+        for (v, sum) in acc.iter().enumerate().take(vectors) {
+            if self.bias {
+                // The whole vector: panels are padded with zeros.
+                b.load_n_to(*sum, w, at(v), lanes);
+            } else {
+                b.push(Op::Const { dst: *sum, bits: 0 });
+            }
+        }
+        for r in 1..rows {
+            for v in 0..vectors {
+                b.mov(acc[r * vectors + v], acc[v]);
+            }
+        }
+        if self.bias {
+            b.g_advance(w, PANEL as i64 * 4);
+        }
+        let a = b.g_copy(place.a);
+        let step = |b: &mut Builder, k: usize| {
+            let weights: Vec<V> =
+                (0..vectors).map(|v| b.load(w, at(v) + (k * PANEL * 4) as i32)).collect();
+            for r in 0..rows {
+                let x = b.broadcast(a, (r as i64 * self.a_stride) as i32 + (k * 4) as i32);
+                for (v, weight) in weights.iter().enumerate() {
+                    b.fma(acc[r * vectors + v], x, *weight);
+                }
+            }
+        };
+        self.walk(b, a, w, 0, &step);
+
+        let out = params.operand(b, self.out);
+        let out = b.g_bin(GOp::Add, out, place.out);
+        let position = Position { full: place.out, channel: place.channel, image: place.image };
+        let operands = Operands::at(b, self.epilogue, params.args, self.out + 1, position);
+        if !epilogue::is_heavy(self.epilogue) {
+            let mut constants = Constants::default();
+            for r in 0..rows {
+                let row = (r as i64 * self.out_stride) as i32;
+                for v in 0..vectors {
+                    let (n, column) = (valid(v), (v * lanes * 4) as i32);
+                    let value = epilogue::apply(
+                        b,
+                        self.epilogue,
+                        acc[r * vectors + v],
+                        &mut constants,
+                        |b, index, _| operands.load(b, index, row + column, column, n),
+                    );
+                    b.store_n(value, out, row + column, n);
+                }
+            }
+            return;
+        }
+        // Long epilogues run in a loop over the rows, through memory: the code stays small, and
+        // they need many registers themselves.
+        let buffer = b.g_imm(GImmOp::Add, params.scratch, self.buffer as i64);
+        for (i, value) in acc.iter().enumerate() {
+            b.store(*value, buffer, (i * lanes * 4) as i32);
+        }
+        b.times(rows, |b| {
+            for v in 0..vectors {
+                let (n, column) = (valid(v), (v * lanes * 4) as i32);
+                let value = b.load(buffer, column);
+                let value = epilogue::apply(
+                    b,
+                    self.epilogue,
+                    value,
+                    &mut Constants::default(),
+                    |b, index, _| operands.load(b, index, column, column, n),
+                );
+                b.store_n(value, out, column, n);
+            }
+            b.g_advance(buffer, (vectors * lanes * 4) as i64);
+            b.g_advance(out, self.out_stride);
+            operands.advance_full(b, self.out_stride);
+        });
+    }
+
+    /// The loops over `k`: `step(k)` appends the products of the value `k` places on.
+    fn walk(&self, b: &mut Builder, a: G, w: G, depth: usize, step: &dyn Fn(&mut Builder, usize)) {
+        if let Some(&(turns, stride)) = self.runs.loops.get(depth) {
+            b.times(turns, |b| {
+                let start = b.g_copy(a);
+                self.walk(b, a, w, depth + 1, step);
+                b.g_mov(a, start);
+                b.g_advance(a, stride);
+            });
+            return;
+        }
+        // A short run is written out.
+        let unrolled = if self.runs.len <= 3 * self.unroll { self.runs.len } else { self.unroll };
+        let (whole, rest) = (self.runs.len / unrolled, self.runs.len % unrolled);
+        b.times(whole, |b| {
+            for k in 0..unrolled {
+                step(b, k);
+            }
+            b.g_advance(a, unrolled as i64 * 4);
+            b.g_advance(w, (unrolled * PANEL * 4) as i64);
+        });
+        for k in 0..rest {
+            step(b, k);
+        }
+        b.g_advance(w, (rest * PANEL * 4) as i64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_are_balanced() {
+        for height in 1..14 {
+            for rows in 1..300 {
+                let s = Split::new(rows, height);
+                assert!(s.height <= height);
+                assert_eq!(s.first * s.height + s.second * (s.height - 1), rows);
+                assert_eq!(s.tiles(), rows.div_ceil(height));
+            }
+        }
+        assert_eq!(Split::new(49, 6), Split { height: 6, first: 4, second: 5 });
+    }
+}

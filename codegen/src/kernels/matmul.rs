@@ -1,0 +1,169 @@
+//! Batched matrix products with strided operands. Operands: `a`, `b`, `out`, then the epilogue's.
+//!
+//! `b` is packed into panels in scratch memory, as weights are; `a` is read in place if its rows
+//! are contiguous, and copied otherwise. A unit is a block of rows of one matrix.
+
+use super::epilogue;
+use super::gemm::{Gemm, Lines, Place, Runs, Split, tile_for};
+use super::{
+    BuiltKernel, PANEL, Target, begin, block_size, each_unit, equal, indices, round64, scaled,
+};
+use crate::program::MatMulKernel;
+use crate::vir::{Builder, Count, G, GImmOp, GOp};
+
+/// Rows of a block.
+const BLOCK_ROWS: usize = 96;
+
+/// Builds the kernel.
+pub fn build(m: &MatMulKernel, name: &str, target: &Target) -> BuiltKernel {
+    let direct = m.a_strides[1] == 1 || m.k == 1;
+    let a_stride = if direct { m.a_strides[0] as i64 * 4 } else { m.k as i64 * 4 };
+    let gemm = Gemm {
+        n: m.n,
+        runs: Runs { loops: vec![], len: m.k },
+        a_stride,
+        out_stride: m.n as i64 * 4,
+        bias: false,
+        epilogue: &m.epilogue,
+        out: 2,
+        tile: tile_for(target, m.m, m.n),
+        unroll: target.unroll,
+        buffer: 0,
+    };
+    let panels = gemm.buffer_bytes(target.lanes);
+    let rows = panels + m.n.div_ceil(PANEL) * gemm.panel_bytes();
+    let split = Split::new(m.m, gemm.tile.0);
+    let block = BLOCK_ROWS.div_ceil(split.height);
+    let row_blocks = split.tiles().div_ceil(block);
+    let block_rows = (block * split.height).min(m.m);
+    let scratch = if direct { rows } else { rows + round64(block_rows * m.k * 4) };
+    let (passes, _) = gemm.passes(target.lanes);
+    let matrices: usize = m.batch.iter().product();
+
+    let (mut b, params) = begin(name, target);
+    each_unit(&mut b, params, |b, unit| {
+        let index = indices(b, unit, &[matrices, row_blocks]);
+        let leading = indices(b, index[0], &m.batch);
+        let offset = |b: &mut Builder, strides: &[usize], base: G| {
+            let at = b.g_copy(base);
+            for (i, stride) in leading.iter().zip(strides) {
+                let bytes = scaled(b, *i, stride * 4);
+                b.g_bin_to(GOp::Add, at, at, bytes);
+            }
+            at
+        };
+        // The panels are those of the unit before if it worked on the same matrix.
+        let zero = b.g_const(0);
+        let new_matrix = equal(b, index[1], zero);
+        let new_thread = equal(b, unit, params.begin);
+        let pack = b.g_bin(GOp::Max, new_matrix, new_thread);
+        let w = b.g_imm(GImmOp::Add, params.scratch, panels as i64);
+        b.when(pack, |b| {
+            let base = params.operand(b, 1);
+            let from = offset(b, &m.b_batch, base);
+            pack_panels(b, m, from, w);
+        });
+
+        let first = scaled(b, index[1], block);
+        let count = block_size(b, first, block, split.tiles());
+        let higher = b.g_const(split.first as i64);
+        let ahead = b.g_bin(GOp::Sub, higher, first);
+        let ahead = b.g_bin(GOp::Max, ahead, zero);
+        let high = b.g_bin(GOp::Min, ahead, count);
+        let low = b.g_bin(GOp::Sub, count, high);
+        let behind = b.g_bin(GOp::Sub, first, higher);
+        let behind = b.g_bin(GOp::Max, behind, zero);
+        let row = scaled(b, first, split.height);
+        let row = b.g_bin(GOp::Sub, row, behind);
+
+        let base = params.operand(b, 0);
+        let matrix = offset(b, &m.a_batch, base);
+        let from = b.g_address(matrix, row, m.a_strides[0] as i64 * 4, 0);
+        let a = if direct {
+            from
+        } else {
+            let a = b.g_imm(GImmOp::Add, params.scratch, rows as i64);
+            let block_rows = scaled(b, high, split.height);
+            let lower = scaled(b, low, split.height - 1);
+            let block_rows = b.g_bin(GOp::Add, block_rows, lower);
+            let to = b.g_copy(a);
+            b.repeat(Count::Reg(block_rows), |b| {
+                let source = b.g_copy(from);
+                gather_values(b, source, to, m.k, m.a_strides[1]);
+                b.g_advance(from, m.a_strides[0] as i64 * 4);
+            });
+            a
+        };
+        let image_rows = scaled(b, index[0], m.m);
+        let row = b.g_bin(GOp::Add, row, image_rows);
+        let out = scaled(b, row, m.n * 4);
+        let all = b.g_const(passes as i64);
+        let one = b.g_const(1);
+        let lines = Lines {
+            count: Count::Static(1),
+            height: split.height,
+            first: Count::Reg(high),
+            second: if split.second == 0 { Count::Static(0) } else { Count::Reg(low) },
+            a_stride: 0,
+            out_stride: 0,
+        };
+        let place = Place { a, w, out, channel: zero, image: None };
+        gemm.emit(b, params, place, lines, [zero, all, one]);
+    });
+    let values = (matrices * m.m * m.n) as u64;
+    BuiltKernel {
+        function: b.finish(),
+        units: matrices * row_blocks,
+        scratch: round64(scratch),
+        cost: values * m.k as u64 / 15 + values * epilogue::cost(&m.epilogue) / 1000,
+    }
+}
+
+/// Packs a `[k, n]` matrix into panels; columns beyond `n` keep what was there, and no result that
+/// is stored depends on them.
+fn pack_panels(b: &mut Builder, m: &MatMulKernel, from: G, panels: G) {
+    let column = b.g_copy(from);
+    let to = b.g_copy(panels);
+    let [k_stride, n_stride] = [m.b_strides[0] as i64 * 4, m.b_strides[1] as i64 * 4];
+    let panel = |b: &mut Builder, n: usize| {
+        let row = b.g_copy(column);
+        b.times(m.k, |b| {
+            if m.b_strides[1] == 1 {
+                for at in (0..n).step_by(b.lanes()) {
+                    let count = b.lanes().min(n - at);
+                    let value = b.load_n(row, at as i32 * 4, count);
+                    b.store_n(value, to, at as i32 * 4, count);
+                }
+            } else {
+                let value = b.g_copy(row);
+                for at in 0..n {
+                    let x = b.load_n(value, 0, 1);
+                    b.store_n(x, to, at as i32 * 4, 1);
+                    b.g_advance(value, n_stride);
+                }
+            }
+            b.g_advance(row, k_stride);
+            b.g_advance(to, PANEL as i64 * 4);
+        });
+        b.g_advance(column, n_stride * PANEL as i64);
+    };
+    b.times(m.n / PANEL, |b| panel(b, PANEL));
+    if !m.n.is_multiple_of(PANEL) {
+        panel(b, m.n % PANEL);
+    }
+}
+
+/// Copies `n` values `step` apart to consecutive places; both pointers move.
+fn gather_values(b: &mut Builder, from: G, to: G, n: usize, step: usize) {
+    let one = |b: &mut Builder, i: i32| {
+        let value = b.load_n(from, 0, 1);
+        b.store_n(value, to, i * 4, 1);
+        b.g_advance(from, step as i64 * 4);
+    };
+    b.times(n / 4, |b| {
+        (0..4).for_each(|i| one(b, i));
+        b.g_advance(to, 16);
+    });
+    (0..(n % 4) as i32).for_each(|i| one(b, i));
+    b.g_advance(to, (n % 4) as i64 * 4);
+}

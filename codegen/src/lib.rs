@@ -1,0 +1,36 @@
+//! Code generation: from a [`program::Program`] to native code.
+//!
+//! ```text
+//! Program ──kernels──▶ KernelFunction (vector kernel IR) ──portable | wide──▶ machine code ──jit──▶ CompiledProgram
+//! ```
+//!
+//! - [`program`]: what the planner hands over: kernels by descriptor, steps over memory places.
+//! - [`operands`], [`mod@name`], [`pack`]: what a kernel's operands are, its name, its packed
+//!   weights.
+//! - [`kernels`]: a builder for each kind of kernel, written once for all widths of vectors.
+//! - [`vir`]: the vector kernel IR that they write.
+//! - [`portable`] and [`wide`]: the emitters.
+//! - [`entry`], [`jit`], [`pool`], [`buffer`]: whole programs as callable code, threads, memory.
+//! - [`peak`]: what the machine could do at best.
+
+pub mod asm;
+pub mod buffer;
+pub mod entry;
+pub mod error;
+pub mod jit;
+pub mod kernels;
+pub mod name;
+pub mod operands;
+pub mod pack;
+pub mod peak;
+pub mod pool;
+pub mod portable;
+pub mod program;
+mod validate;
+pub mod vir;
+pub mod wide;
+
+pub use buffer::AlignedBuffer;
+pub use error::CodegenError;
+pub use jit::{Backend, CompileOptions, CompiledProgram, compile};
+pub use pool::Pool;

@@ -1,0 +1,360 @@
+//! What the planner hands to code generation: kernels by descriptor, steps over memory places.
+//!
+//! A [`Program`] is complete and closed: every size is a number, every operand a place. It knows
+//! neither networks nor specs. Two equal [`Kernel`]s are the same code.
+
+/// A network ready for code generation.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Program {
+    /// Name of the network, a C identifier.
+    pub name: String,
+    /// The distinct kernels.
+    pub kernels: Vec<Kernel>,
+    /// What runs, in order; a barrier stands between two steps.
+    pub steps: Vec<Step>,
+    /// Bytes of each input buffer.
+    pub inputs: Vec<usize>,
+    /// Bytes of each output buffer.
+    pub outputs: Vec<usize>,
+    /// Bytes of the arena that holds the values between steps.
+    pub arena_bytes: usize,
+    /// Bytes of the packed weights, and of the constants that no kernel packs.
+    pub weights_bytes: usize,
+}
+
+/// One kernel applied to places.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// Names of the graph's nodes it computes (for profiles): `blocks.3.expand`.
+    pub name: String,
+    /// Index into [`Program::kernels`].
+    pub kernel: usize,
+    /// The kernel's operands in the order its descriptor documents.
+    pub args: Vec<Place>,
+}
+
+/// Where an operand lies. Offsets are bytes and multiples of 64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// The caller's input buffer of that index.
+    Input(usize),
+    /// The caller's output buffer of that index.
+    Output(usize),
+    /// The arena, at a byte offset.
+    Arena(usize),
+    /// The packed weights, at a byte offset.
+    Weights(usize),
+}
+
+/// A kernel's descriptor: hashable, and the whole of what its code depends on (besides the ISA).
+/// All tensors are dense `f32`, channels last, unless said otherwise.
+///
+/// An output does not overlap any operand, with these exceptions, where it may be the very same
+/// place: a `Full` operand of the epilogue; an input of a map that is indexed as the output; `x` of
+/// a softmax or a layer normalisation.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Kernel {
+    /// Convolution, dense, grouped or depthwise; a linear layer is one with a 1x1 kernel, `in_h` =
+    /// 1, `in_w` = rows. Operands: `x`, packed weights (with bias), `out`, then the epilogue's.
+    Conv(ConvKernel),
+    /// Batched matrix product. Operands: `a`, `b`, `out`, then the epilogue's.
+    MatMul(MatMulKernel),
+    /// Elementwise arithmetic with broadcasting. Operands: the map's inputs, then `out`.
+    Map(MapKernel),
+    /// Window pooling. Operands: `x`, `out`, then the epilogue's.
+    Pool(PoolKernel),
+    /// Reduction of the middle of `[outer, len, inner]`. Operands: `x`, `out`, then the epilogue's.
+    Reduce(ReduceKernel),
+    /// Softmax over the middle of `[outer, len, inner]`. Operands: `x`, `out`.
+    Softmax {
+        /// Product of the axes before.
+        outer: usize,
+        /// Length of the axis.
+        len: usize,
+        /// Product of the axes after.
+        inner: usize,
+    },
+    /// Normalisation of each row. Operands: `x`, [`gamma`, `beta`,] `out`, then the epilogue's.
+    LayerNorm {
+        /// Number of rows.
+        rows: usize,
+        /// Values in a row.
+        len: usize,
+        /// Bits of the epsilon (`f32`).
+        eps: u32,
+        /// Whether gamma and beta are operands.
+        affine: bool,
+        /// Applied to each value; per-channel operands are indexed by the position in the row.
+        epilogue: Epilogue,
+    },
+    /// Strided copy. Operands: `x`, `out`.
+    Copy(CopyKernel),
+    /// Rows by constant indices, `[outer, len, inner]` to `[outer, indices, inner]`. Operands: `x`,
+    /// the indices (`u32`, in the weights), `out`.
+    Gather {
+        /// Product of the axes before.
+        outer: usize,
+        /// Length of the gathered axis.
+        len: usize,
+        /// Product of the axes after.
+        inner: usize,
+        /// Number of indices.
+        count: usize,
+    },
+    /// Interpolation of a map. Operands: `x`, a table (in the weights), `out`. See [`ResizeKernel`].
+    Resize(ResizeKernel),
+}
+
+/// Geometry of a convolution and what follows it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ConvKernel {
+    /// Images.
+    pub batch: usize,
+    /// Rows of the input map.
+    pub in_h: usize,
+    /// Columns of the input map.
+    pub in_w: usize,
+    /// Channels of the input map.
+    pub in_c: usize,
+    /// Rows of the output map.
+    pub out_h: usize,
+    /// Columns of the output map.
+    pub out_w: usize,
+    /// Channels of the output map.
+    pub out_c: usize,
+    /// Kernel rows and columns.
+    pub kernel: [usize; 2],
+    /// Step between windows.
+    pub stride: [usize; 2],
+    /// Zeros above and to the left (what is needed below and to the right follows).
+    pub pad: [usize; 2],
+    /// Step between taps.
+    pub dilation: [usize; 2],
+    /// Channel groups.
+    pub groups: usize,
+    /// Whether `x` is `[N, C, H, W]` (the caller's image) instead of channels last.
+    pub input_nchw: bool,
+    /// Applied to each output value.
+    pub epilogue: Epilogue,
+}
+
+/// A batched matrix product `[batch, m, k] x [batch, k, n]`, each batch index taken from strides.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct MatMulKernel {
+    /// Leading axes of the result.
+    pub batch: Vec<usize>,
+    /// Elements between two matrices of `a` along each leading axis (0 where it broadcasts).
+    pub a_batch: Vec<usize>,
+    /// The same of `b`.
+    pub b_batch: Vec<usize>,
+    /// Rows of the result.
+    pub m: usize,
+    /// Columns of the result.
+    pub n: usize,
+    /// Length of the products.
+    pub k: usize,
+    /// Elements between rows and between columns of `a` `[m, k]`.
+    pub a_strides: [usize; 2],
+    /// Elements between rows and between columns of `b` `[k, n]`.
+    pub b_strides: [usize; 2],
+    /// Applied to each value; `Full` operands have the result's shape, `Channel` has length `n`.
+    pub epilogue: Epilogue,
+}
+
+/// What is applied to each value before it is stored.
+pub type Epilogue = Vec<Post>;
+
+/// A step of an epilogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Post {
+    /// A function of the value.
+    Unary(Function),
+    /// `value op operand`; takes the next epilogue operand.
+    Binary(Arithmetic, Operand),
+}
+
+/// How the operand of an epilogue step is indexed by an output value at `[image, .., channel]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operand {
+    /// As the output itself (a residual).
+    Full,
+    /// By channel (the last axis).
+    Channel,
+    /// By image and channel (a squeeze-and-excitation gate).
+    ImageChannel,
+    /// One value.
+    Scalar,
+}
+
+/// Functions of one variable. Constants are bits of an `f32`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each variant's text says what its fields are")]
+pub enum Function {
+    /// `max(x, 0)`
+    Relu,
+    /// `min(max(x, low), high)`
+    Clamp { low: u32, high: u32 },
+    /// `x * mul + add`
+    Affine { mul: u32, add: u32 },
+    /// `x * relu6(x + 3) / 6`
+    HardSwish,
+    /// `relu6(x + 3) / 6`
+    HardSigmoid,
+    /// `1 / (1 + exp(-x))`
+    Sigmoid,
+    /// `x * sigmoid(x)`
+    Silu,
+    /// Exact GELU.
+    Gelu,
+    /// GELU by tanh.
+    GeluTanh,
+    /// Hyperbolic tangent.
+    Tanh,
+    /// `exp(x)`
+    Exp,
+    /// `ln(x)`
+    Log,
+    /// Square root.
+    Sqrt,
+    /// `1 / sqrt(x)`
+    Rsqrt,
+    /// `1 / x`
+    Recip,
+    /// `x * x`
+    Square,
+    /// `-x`
+    Neg,
+    /// `|x|`
+    Abs,
+}
+
+/// Arithmetic of two operands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Arithmetic {
+    /// `a + b`
+    Add,
+    /// `a - b`
+    Sub,
+    /// `a * b`
+    Mul,
+    /// `a / b`
+    Div,
+    /// `max(a, b)`
+    Max,
+    /// `min(a, b)`
+    Min,
+    /// `a ^ b`
+    Pow,
+}
+
+/// Elementwise arithmetic over an iteration space; axes of equal behaviour are already merged.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct MapKernel {
+    /// The iteration space; `out` is dense over it.
+    pub shape: Vec<usize>,
+    /// Elements between neighbours along each axis for each input (0 where it broadcasts).
+    pub strides: Vec<Vec<usize>>,
+    /// What is computed: input 0 is the value, each step changes it; `Binary` takes the next input
+    /// (its [`Operand`] is not looked at: the strides say how it is indexed).
+    pub steps: Epilogue,
+}
+
+/// Geometry of window pooling.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PoolKernel {
+    /// Maximum (true) or average (false).
+    pub max: bool,
+    /// Images.
+    pub batch: usize,
+    /// Rows of the input map.
+    pub in_h: usize,
+    /// Columns of the input map.
+    pub in_w: usize,
+    /// Rows of the output map.
+    pub out_h: usize,
+    /// Columns of the output map.
+    pub out_w: usize,
+    /// Channels.
+    pub channels: usize,
+    /// Window rows and columns.
+    pub kernel: [usize; 2],
+    /// Step between windows.
+    pub stride: [usize; 2],
+    /// Border above, below, left, right.
+    pub pad: [usize; 4],
+    /// Divide by the cells of window and border (clipped to the padded map, as PyTorch does), or
+    /// by the cells inside the map.
+    pub count_include_pad: bool,
+    /// Applied to each output value.
+    pub epilogue: Epilogue,
+}
+
+/// Reduction of the middle of `[outer, len, inner]`; global pooling is `[N, H*W, C]`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ReduceKernel {
+    /// Which reduction.
+    pub kind: Reduction,
+    /// Product of the axes before.
+    pub outer: usize,
+    /// Number of reduced values.
+    pub len: usize,
+    /// Product of the axes after.
+    pub inner: usize,
+    /// Applied to each result; `Channel` operands are indexed by the position in `inner`.
+    pub epilogue: Epilogue,
+}
+
+/// Kinds of reduction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reduction {
+    /// Sum.
+    Sum,
+    /// Mean.
+    Mean,
+    /// Largest.
+    Max,
+    /// Smallest.
+    Min,
+    /// Euclidean norm.
+    L2,
+}
+
+/// Copy of a strided box of `x` to a strided box of `out`: transposes, slices, concatenation, rolls (as pieces),
+/// broadcasts, NCHW to NHWC and back.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CopyKernel {
+    /// Shape of the box.
+    pub shape: Vec<usize>,
+    /// Element of `x` where the box starts.
+    pub x_offset: usize,
+    /// Elements between neighbours in `x` along each axis; negative walks backwards, 0 repeats.
+    pub x_strides: Vec<isize>,
+    /// Element of `out` where the box starts.
+    pub out_offset: usize,
+    /// Elements between neighbours in `out` along each axis.
+    pub out_strides: Vec<usize>,
+    /// Write this constant (bits of an `f32`) instead of reading `x` (borders).
+    pub fill: Option<u32>,
+}
+
+/// Separable interpolation `[N, in_h, in_w, C]` to `[N, out_h, out_w, C]`. The table holds, for each
+/// output row, `taps_h` pairs (source row as `u32`, weight as `f32`), then the same for columns.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ResizeKernel {
+    /// Images.
+    pub batch: usize,
+    /// Rows of the input.
+    pub in_h: usize,
+    /// Columns of the input.
+    pub in_w: usize,
+    /// Rows of the output.
+    pub out_h: usize,
+    /// Columns of the output.
+    pub out_w: usize,
+    /// Channels.
+    pub channels: usize,
+    /// Taps for each output row.
+    pub taps_h: usize,
+    /// Taps for each output column.
+    pub taps_w: usize,
+}

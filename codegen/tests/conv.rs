@@ -1,0 +1,207 @@
+//! Convolutions and linear layers against plain loops.
+
+mod support;
+
+use netwright_codegen::program::*;
+use support::harness::check;
+
+fn conv(input: [usize; 4], out_c: usize, kernel: usize, stride: usize, pad: usize) -> ConvKernel {
+    let size = |n: usize| (n + 2 * pad - kernel) / stride + 1;
+    ConvKernel {
+        batch: input[0],
+        in_h: input[1],
+        in_w: input[2],
+        in_c: input[3],
+        out_h: size(input[1]),
+        out_w: size(input[2]),
+        out_c,
+        kernel: [kernel; 2],
+        stride: [stride; 2],
+        pad: [pad; 2],
+        dilation: [1; 2],
+        groups: 1,
+        input_nchw: false,
+        epilogue: vec![],
+    }
+}
+
+fn depthwise(input: [usize; 4], kernel: usize, stride: usize, pad: usize) -> ConvKernel {
+    ConvKernel { groups: input[3], ..conv(input, input[3], kernel, stride, pad) }
+}
+
+const RELU6: Post = Post::Unary(Function::Clamp { low: 0, high: 0x40c0_0000 });
+const SILU: Post = Post::Unary(Function::Silu);
+const RESIDUAL: Post = Post::Binary(Arithmetic::Add, Operand::Full);
+const GATE: Post = Post::Binary(Arithmetic::Mul, Operand::ImageChannel);
+
+#[test]
+fn pointwise_sizes() {
+    for (pixels, inputs, outputs) in [
+        (1, 1, 1),
+        (1, 7, 3),
+        (1, 64, 100),
+        (1, 1280, 67),
+        (2, 5, 4),
+        (3, 9, 17),
+        (4, 16, 16),
+        (5, 24, 24),
+        (6, 33, 31),
+        (7, 12, 33),
+        (13, 40, 40),
+        (49, 20, 56),
+        (97, 3, 129),
+    ] {
+        check(Kernel::Conv(conv([1, 1, pixels, inputs], outputs, 1, 1, 0)));
+    }
+}
+
+#[test]
+fn pointwise_with_large_weights() {
+    check(Kernel::Conv(conv([1, 7, 7, 300], 260, 1, 1, 0)));
+    check(Kernel::Conv(conv([2, 11, 13, 300], 260, 1, 1, 0)));
+}
+
+#[test]
+fn pointwise_epilogues() {
+    for epilogue in [
+        vec![RELU6],
+        vec![RESIDUAL],
+        vec![SILU],
+        vec![GATE, SILU, RESIDUAL],
+        vec![Post::Binary(Arithmetic::Mul, Operand::Channel), RESIDUAL, RELU6],
+        vec![Post::Binary(Arithmetic::Sub, Operand::Scalar), Post::Unary(Function::Gelu)],
+    ] {
+        for input in [[1, 5, 7, 19], [3, 3, 5, 8], [2, 1, 1, 20]] {
+            check(Kernel::Conv(ConvKernel {
+                epilogue: epilogue.clone(),
+                ..conv(input, 37, 1, 1, 0)
+            }));
+        }
+    }
+}
+
+#[test]
+fn windows() {
+    for (size, kernel, stride, pad) in [
+        ([1, 5, 5, 3], 3, 1, 1),
+        ([1, 9, 11, 4], 3, 2, 1),
+        ([2, 7, 7, 17], 3, 1, 1),
+        ([1, 14, 14, 8], 5, 1, 2),
+        ([1, 15, 9, 2], 7, 2, 3),
+        ([1, 8, 12, 5], 2, 2, 0),
+        ([2, 8, 8, 6], 1, 2, 0),
+        ([1, 16, 16, 3], 4, 4, 0),
+        ([1, 3, 3, 4], 3, 1, 2),
+        ([1, 1, 1, 4], 3, 1, 1),
+        ([1, 40, 6, 70], 3, 1, 1),
+    ] {
+        check(Kernel::Conv(conv(size, 18, kernel, stride, pad)));
+        check(Kernel::Conv(ConvKernel {
+            epilogue: vec![RESIDUAL, SILU, GATE],
+            ..conv(size, 5, kernel, stride, pad)
+        }));
+    }
+}
+
+#[test]
+fn windows_with_large_weights() {
+    check(Kernel::Conv(conv([2, 7, 7, 64], 130, 3, 1, 1)));
+    check(Kernel::Conv(conv([1, 13, 5, 96], 80, 3, 2, 1)));
+}
+
+#[test]
+fn uneven_geometry() {
+    // Windows over the lower and right border only, as TensorFlow's SAME has at step 2.
+    check(Kernel::Conv(ConvKernel {
+        out_h: 4,
+        out_w: 5,
+        pad: [0, 1],
+        ..conv([1, 8, 10, 6], 9, 3, 2, 1)
+    }));
+    // Steps, dilations, borders and windows that differ by axis.
+    check(Kernel::Conv(ConvKernel {
+        kernel: [3, 2],
+        stride: [1, 2],
+        pad: [2, 1],
+        dilation: [2, 3],
+        out_h: 9,
+        out_w: 6,
+        ..conv([2, 9, 11, 7], 20, 3, 1, 1)
+    }));
+    // Windows that see nothing but border.
+    check(Kernel::Conv(ConvKernel {
+        pad: [5, 5],
+        out_h: 12,
+        out_w: 12,
+        ..conv([1, 4, 4, 3], 6, 3, 1, 1)
+    }));
+}
+
+#[test]
+fn planar_images() {
+    for (size, kernel, stride, pad) in [
+        ([1, 9, 9, 3], 3, 2, 1),
+        ([2, 16, 13, 3], 7, 2, 3),
+        ([2, 6, 5, 1], 3, 1, 1),
+        ([1, 8, 8, 3], 4, 4, 0),
+        ([1, 5, 6, 4], 1, 1, 0),
+    ] {
+        check(Kernel::Conv(ConvKernel {
+            input_nchw: true,
+            epilogue: vec![RELU6],
+            ..conv(size, 19, kernel, stride, pad)
+        }));
+    }
+}
+
+#[test]
+fn groups() {
+    for (inputs, outputs, groups) in [(8, 8, 2), (12, 36, 3), (64, 64, 4), (10, 20, 10), (6, 34, 2)]
+    {
+        for (kernel, pad) in [(1, 0), (3, 1)] {
+            check(Kernel::Conv(ConvKernel {
+                groups,
+                epilogue: vec![Post::Binary(Arithmetic::Add, Operand::Channel), RESIDUAL],
+                ..conv([2, 6, 7, inputs], outputs, kernel, 1, pad)
+            }));
+        }
+    }
+}
+
+#[test]
+fn depthwise_sizes() {
+    for channels in [2, 3, 4, 7, 8, 16, 20, 33, 40] {
+        for (size, kernel, stride, pad) in [
+            ([7, 7], 3, 1, 1),
+            ([14, 31], 3, 1, 1),
+            ([9, 20], 3, 2, 1),
+            ([7, 9], 5, 1, 2),
+            ([8, 24], 5, 2, 2),
+            ([6, 11], 7, 1, 3),
+        ] {
+            check(Kernel::Conv(depthwise([1, size[0], size[1], channels], kernel, stride, pad)));
+        }
+    }
+}
+
+#[test]
+fn depthwise_geometry_and_epilogues() {
+    for epilogue in [vec![RELU6], vec![SILU, GATE], vec![RESIDUAL, SILU, RESIDUAL]] {
+        check(Kernel::Conv(ConvKernel { epilogue, ..depthwise([2, 9, 19, 21], 3, 1, 1) }));
+    }
+    let base = depthwise([1, 9, 23, 18], 3, 1, 1);
+    check(Kernel::Conv(ConvKernel { dilation: [2, 2], pad: [2, 2], ..base.clone() }));
+    check(Kernel::Conv(ConvKernel { dilation: [3, 4], pad: [1, 7], ..base.clone() }));
+    check(Kernel::Conv(ConvKernel { dilation: [1, 40], pad: [1, 40], ..base.clone() }));
+    check(Kernel::Conv(ConvKernel { kernel: [5, 1], pad: [2, 0], ..base.clone() }));
+    check(Kernel::Conv(ConvKernel { kernel: [1, 17], pad: [0, 8], ..base.clone() }));
+    check(Kernel::Conv(ConvKernel {
+        out_h: 4,
+        out_w: 11,
+        stride: [2, 2],
+        pad: [0, 0],
+        ..base.clone()
+    }));
+    check(Kernel::Conv(ConvKernel { pad: [12, 30], out_h: 12, out_w: 40, ..base }));
+    check(Kernel::Conv(ConvKernel { input_nchw: true, ..depthwise([2, 9, 8, 5], 3, 1, 1) }));
+}

@@ -1,0 +1,148 @@
+//! Accuracy and special values of the elementwise functions.
+
+mod support;
+
+use netwright_codegen::program::*;
+use support::harness::{backends, check_values, random, run};
+use support::reference;
+
+fn kernel(function: Function, n: usize) -> Kernel {
+    let steps = vec![Post::Unary(function)];
+    Kernel::Map(MapKernel { shape: vec![n], strides: vec![vec![1]], steps })
+}
+
+/// Distance between neighbouring `f32`s at a value.
+fn ulp(x: f64) -> f64 {
+    let size = (x.abs() as f32).max(f32::MIN_POSITIVE);
+    f64::from(f32::from_bits(size.to_bits() + 1)) - f64::from(size)
+}
+
+/// The largest error over a range in ulp of the result.
+fn worst(function: Function, low: f32, high: f32) -> f64 {
+    let n = 40_000;
+    let x: Vec<f32> = (0..n).map(|i| low + (high - low) * (i as f32 / (n - 1) as f32)).collect();
+    let mut worst = 0.0f64;
+    for backend in backends() {
+        let out = run(&kernel(function, n), std::slice::from_ref(&x), backend);
+        for (x, y) in x.iter().zip(out) {
+            let exact = reference::function(function, f64::from(*x));
+            let error = (f64::from(y) - exact).abs() / ulp(exact);
+            assert!(error.is_finite(), "{function:?} of {x} is {y}, not {exact}");
+            worst = worst.max(error);
+        }
+    }
+    worst
+}
+
+#[test]
+fn accuracy() {
+    for (function, ranges, limit) in [
+        (Function::Exp, [(-87.0, 88.7), (-1.0, 1.0)], 1.2),
+        (Function::Sigmoid, [(-80.0, 80.0), (-1.0, 1.0)], 3.0),
+        (Function::Silu, [(-80.0, 80.0), (-1.0, 1.0)], 3.0),
+        (Function::Tanh, [(-20.0, 20.0), (-0.7, 0.7)], 3.0),
+        (Function::Log, [(1e-30, 1e30), (0.3, 3.0)], 2.0),
+        (Function::Sqrt, [(0.0, 1e30), (0.0, 2.0)], 0.5),
+        (Function::Rsqrt, [(1e-30, 1e30), (0.1, 2.0)], 1.5),
+        (Function::Recip, [(1e-30, 1e30), (0.1, 2.0)], 0.5),
+        (Function::HardSwish, [(3.0, 100.0), (-1.0, 1.0)], 3.0),
+        (Function::HardSigmoid, [(3.0, 100.0), (-1.0, 1.0)], 2.0),
+        (Function::Gelu, [(0.0, 10.0), (0.0, 1.0)], 4.0),
+        (Function::GeluTanh, [(0.0, 10.0), (0.0, 1.0)], 4.0),
+    ] {
+        for (low, high) in ranges {
+            let error = worst(function, low, high);
+            println!("{function:?} in {low}..{high}: {error:.2} ulp");
+            assert!(error <= limit, "{function:?} in {low}..{high}: {error} ulp, limit {limit}");
+        }
+    }
+}
+
+/// Below 0 the GELUs are differences of nearly equal numbers: the error is relative to `x`.
+#[test]
+fn gelu_of_negative_values() {
+    let x: Vec<f32> = (0..20_000).map(|i| i as f32 / -2000.0).collect();
+    for function in [Function::Gelu, Function::GeluTanh] {
+        for backend in backends() {
+            let out = run(&kernel(function, x.len()), std::slice::from_ref(&x), backend);
+            for (x, y) in x.iter().zip(out) {
+                let exact = reference::function(function, f64::from(*x));
+                let error = (f64::from(y) - exact).abs();
+                assert!(error <= 2e-7 * f64::from(x.abs()), "{function:?} of {x}: {y}, {exact}");
+            }
+        }
+    }
+}
+
+#[test]
+fn special_values() {
+    let (inf, nan) = (f32::INFINITY, f32::NAN);
+    let clamp = Function::Clamp { low: (-1.0f32).to_bits(), high: 2.0f32.to_bits() };
+    for (function, expected) in [
+        (Function::Relu, [nan, inf, 0.0, 0.0]),
+        (clamp, [nan, 2.0, -1.0, 0.0]),
+        (Function::HardSigmoid, [nan, 1.0, 0.0, 0.5]),
+        (Function::HardSwish, [nan, inf, nan, 0.0]),
+        (Function::Sigmoid, [nan, 1.0, 0.0, 0.5]),
+        (Function::Silu, [nan, inf, nan, 0.0]),
+        (Function::Gelu, [nan, inf, nan, 0.0]),
+        (Function::GeluTanh, [nan, inf, nan, 0.0]),
+        (Function::Tanh, [nan, 1.0, -1.0, 0.0]),
+        (Function::Exp, [nan, inf, 0.0, 1.0]),
+        (Function::Log, [nan, inf, nan, -inf]),
+        (Function::Sqrt, [nan, inf, nan, 0.0]),
+        (Function::Rsqrt, [nan, 0.0, nan, inf]),
+        (Function::Recip, [nan, 0.0, 0.0, inf]),
+        (Function::Square, [nan, inf, inf, 0.0]),
+        (Function::Neg, [nan, -inf, inf, 0.0]),
+        (Function::Abs, [nan, inf, inf, 0.0]),
+    ] {
+        let x = vec![nan, inf, -inf, 0.0];
+        for backend in backends() {
+            let out = run(&kernel(function, 4), std::slice::from_ref(&x), backend);
+            for (got, want) in out.iter().zip(expected) {
+                let same = *got == want || got.is_nan() && want.is_nan();
+                assert!(same, "{function:?} {backend:?}: {out:?} instead of {expected:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn exp_reaches_subnormals_and_overflows_late() {
+    let x = vec![-103.0, -100.0, -90.0, -88.0, 88.0, 88.7, 88.8, 200.0, -200.0];
+    let expected: Vec<f64> = x.iter().map(|x| f64::from((f64::from(*x)).exp() as f32)).collect();
+    for backend in backends() {
+        let out = run(&kernel(Function::Exp, x.len()), std::slice::from_ref(&x), backend);
+        for (got, want) in out.iter().zip(&expected) {
+            let error = (f64::from(*got) - want).abs();
+            // Subnormal numbers are 1.4e-45 apart.
+            assert!(f64::from(*got) == *want || error <= 2e-7 * want + 1.5e-45, "{got} {want}");
+        }
+    }
+}
+
+#[test]
+fn logarithms_of_small_numbers() {
+    let x = vec![1e-45, 1e-40, f32::MIN_POSITIVE, 1e-20, 1.0, f32::MAX];
+    check_values(&kernel(Function::Log, x.len()), &[x], 2e-7);
+}
+
+#[test]
+fn affine() {
+    let function = Function::Affine { mul: 1.25f32.to_bits(), add: (-0.5f32).to_bits() };
+    check_values(&kernel(function, 77), &[random(77, 5)], 1e-7);
+}
+
+#[test]
+fn powers() {
+    let bases = [0.0, 0.3, 1.0, 2.5, 9.0, -2.0, -0.5, f32::INFINITY];
+    let exponents = [-2.0, 0.0, 0.5, 1.0, 2.0, 3.0, 1.0 / 3.0];
+    let pairs: Vec<(f32, f32)> =
+        bases.iter().flat_map(|a| exponents.iter().map(|b| (*a, *b))).collect();
+    let steps = vec![Post::Binary(Arithmetic::Pow, Operand::Full)];
+    let strides = vec![vec![1]; 2];
+    let kernel = Kernel::Map(MapKernel { shape: vec![pairs.len()], strides, steps });
+    let values = [pairs.iter().map(|p| p.0).collect(), pairs.iter().map(|p| p.1).collect()];
+    check_values(&kernel, &values, 1e-6);
+}

@@ -1,0 +1,185 @@
+//! Runs one kernel on every back end, in guarded memory, with several numbers of threads.
+
+use super::guard::{Guarded, Side};
+use super::reference;
+use netwright_codegen::jit::{Backend, CompileOptions, CompiledProgram, compile};
+use netwright_codegen::operands::{Role, operands};
+use netwright_codegen::pack::{pack, packed_bytes};
+use netwright_codegen::pool::Pool;
+use netwright_codegen::program::{Kernel, Place, Program, Step};
+use netwright_codegen::wide::WideIsa;
+
+/// A back end with its instruction set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Emitter {
+    pub backend: Backend,
+    pub isa: Option<WideIsa>,
+}
+
+/// The back ends under test: those that this machine can run.
+pub fn backends() -> Vec<Emitter> {
+    let mut result = vec![Emitter { backend: Backend::Portable, isa: None }];
+    for isa in [WideIsa::Avx2, WideIsa::Avx512] {
+        if isa.is_available() {
+            result.push(Emitter { backend: Backend::Wide, isa: Some(isa) });
+        }
+    }
+    result
+}
+
+/// Pseudorandom values between -1 and 1 (xorshift).
+pub fn random(n: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    (0..n)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+/// A program of that one kernel, its operands inputs, its weights at the start of the weights.
+pub fn program(kernel: &Kernel) -> Program {
+    let mut program =
+        Program { name: "test".into(), kernels: vec![kernel.clone()], ..Default::default() };
+    let mut args = vec![];
+    for operand in operands(kernel).unwrap() {
+        args.push(match operand.role {
+            Role::Input => {
+                program.inputs.push(operand.bytes);
+                Place::Input(program.inputs.len() - 1)
+            }
+            Role::Weights => {
+                program.weights_bytes = operand.bytes;
+                Place::Weights(0)
+            }
+            Role::Output => {
+                program.outputs.push(operand.bytes);
+                Place::Output(0)
+            }
+        });
+    }
+    program.steps.push(Step { name: "step".into(), kernel: 0, args });
+    program
+}
+
+/// Random operands of a kernel, the output left out; for a convolution weight and bias unpacked.
+pub fn random_operands(kernel: &Kernel) -> Vec<Vec<f32>> {
+    let mut result = vec![];
+    for (i, operand) in operands(kernel).unwrap().into_iter().enumerate() {
+        let seed = 7 * i as u64 + 1;
+        match (operand.role, kernel) {
+            (Role::Output, _) => {}
+            (Role::Weights, Kernel::Conv(c)) => {
+                let k = c.in_c / c.groups * c.kernel[0] * c.kernel[1];
+                result.push(random(c.out_c * k, seed));
+                result.push(random(c.out_c, seed + 1));
+            }
+            (Role::Weights, Kernel::Gather { len, count, .. }) => {
+                result.push((0..*count).map(|i| f32::from_bits((i * 7 % len) as u32)).collect());
+            }
+            (Role::Weights, Kernel::Resize(r)) => {
+                let mut table = vec![];
+                for (outputs, taps, size) in
+                    [(r.out_h, r.taps_h, r.in_h), (r.out_w, r.taps_w, r.in_w)]
+                {
+                    for i in 0..outputs * taps {
+                        table.push(f32::from_bits((i * 5 % size) as u32));
+                        table.push((i % 4) as f32 / 3.0 - 0.2);
+                    }
+                }
+                result.push(table);
+            }
+            (Role::Weights | Role::Input, _) => result.push(random(operand.bytes / 4, seed)),
+        }
+    }
+    result
+}
+
+/// Compiles and runs a kernel on given operands, and returns the output. All results for 1, 2 and 3
+/// threads and both sides of guard pages must be the same bits.
+pub fn run(kernel: &Kernel, values: &[Vec<f32>], backend: Emitter) -> Vec<f32> {
+    let program = program(kernel);
+    let options =
+        CompileOptions { backend: backend.backend, isa: backend.isa, threads: 1, share_from_ns: 0 };
+    let compiled = compile(&program, &options).unwrap();
+    let (inputs, weights) = split(kernel, values);
+    let mut first: Option<Vec<f32>> = None;
+    for threads in 1..4 {
+        let pool = Pool::new(threads);
+        for side in [Side::Left, Side::Right] {
+            let out = run_once(&compiled, &inputs, &weights, &pool, side);
+            match &first {
+                None => first = Some(out),
+                Some(first) => {
+                    let equal = first.iter().zip(&out).all(|(a, b)| a.to_bits() == b.to_bits());
+                    assert!(equal, "{threads} threads give other bits, {backend:?} {kernel:?}");
+                }
+            }
+        }
+    }
+    first.unwrap()
+}
+
+/// Inputs, and packed weights.
+fn split(kernel: &Kernel, values: &[Vec<f32>]) -> (Vec<Vec<f32>>, Vec<u8>) {
+    let mut inputs = values.to_vec();
+    let mut weights = vec![];
+    match kernel {
+        Kernel::Conv(_) => {
+            weights = vec![0xff; packed_bytes(kernel)];
+            pack(kernel, &[&values[1], &values[2]], &mut weights).unwrap();
+            inputs.drain(1..3);
+        }
+        Kernel::Gather { .. } | Kernel::Resize(_) => {
+            weights = inputs.remove(1).iter().flat_map(|v| v.to_bits().to_le_bytes()).collect();
+        }
+        _ => {}
+    }
+    (inputs, weights)
+}
+
+fn run_once(
+    compiled: &CompiledProgram,
+    inputs: &[Vec<f32>],
+    weights: &[u8],
+    pool: &Pool,
+    side: Side,
+) -> Vec<f32> {
+    let inputs: Vec<Guarded> = inputs.iter().map(|v| Guarded::from_f32(v, side)).collect();
+    let inputs: Vec<&[f32]> = inputs.iter().map(|g| g.f32()).collect();
+    // Weights start at a multiple of 64, so only whole lines can end at the upper page.
+    let weights_side = if weights.len().is_multiple_of(64) { side } else { Side::Left };
+    let weights = Guarded::from_bytes(weights, weights_side);
+    let mut out = Guarded::new(compiled.program().outputs[0], side);
+    let mut workspace = Guarded::new(compiled.workspace_bytes(pool.threads()), side);
+    compiled
+        .run_in(&inputs, &mut [out.f32_mut()], weights.bytes(), workspace.bytes_mut(), pool)
+        .unwrap();
+    out.f32().to_vec()
+}
+
+/// Checks a kernel against the reference on random operands.
+pub fn check(kernel: Kernel) {
+    let values = random_operands(&kernel);
+    check_values(&kernel, &values, 1e-5);
+}
+
+/// Checks a kernel on given operands; `tolerance` is relative to `1 + |expected|`.
+pub fn check_values(kernel: &Kernel, values: &[Vec<f32>], tolerance: f64) {
+    let expected = reference::run(kernel, values);
+    for backend in backends() {
+        let out = run(kernel, values, backend);
+        assert_eq!(out.len(), expected.len());
+        for (i, (got, want)) in out.iter().zip(&expected).enumerate() {
+            let got = f64::from(*got);
+            let same = got == *want || got.is_nan() && want.is_nan();
+            assert!(
+                same || (got - want).abs() <= tolerance * (1.0 + want.abs()),
+                "value {i} is {got} instead of {want}; {backend:?} {kernel:?}"
+            );
+        }
+    }
+}

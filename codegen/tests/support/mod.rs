@@ -1,0 +1,6 @@
+//! What the conformance tests share.
+#![allow(dead_code, reason = "each test binary uses its own part of it")]
+
+pub mod guard;
+pub mod harness;
+pub mod reference;

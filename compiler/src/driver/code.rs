@@ -1,0 +1,125 @@
+//! A graph as machine code, without its weights.
+
+use super::{CompiledNetwork, DriverError, Options, Packed, ParamSource, pack};
+use crate::passes::{self, Fused};
+use crate::plan::{self, Plan, Port};
+use netwright_codegen::jit::{self, CompileOptions, CompiledProgram};
+use netwright_ir::Graph;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Time that the phases took.
+#[derive(Clone, Debug, Default)]
+pub struct Timings {
+    /// All passes.
+    pub passes: Duration,
+    /// Lowering and placing.
+    pub plan: Duration,
+    /// Machine code.
+    pub codegen: Duration,
+}
+
+impl Timings {
+    /// From the graph to callable code.
+    pub fn total(&self) -> Duration {
+        self.passes + self.plan + self.codegen
+    }
+}
+
+/// Machine code of a network. It holds no weights, and any number of [`CompiledNetwork`]s share it.
+pub struct Code {
+    fused: Fused,
+    plan: Plan,
+    program: CompiledProgram,
+    timings: Timings,
+}
+
+/// Compiles a graph for this machine.
+///
+/// # Errors
+/// When the graph is not valid, is too large, or its weights depend on the image; when the back end
+/// that `options` ask for is not there.
+pub fn compile(graph: &Graph, options: &Options) -> Result<Code, DriverError> {
+    let start = Instant::now();
+    let fused = passes::optimize(
+        graph,
+        &passes::Options {
+            features: options.features,
+            fuse: options.fuse,
+            verify: options.verify,
+        },
+    )?;
+    let passes = start.elapsed();
+    let start = Instant::now();
+    let plan = plan::plan(&fused.graph)?;
+    let planning = start.elapsed();
+    let start = Instant::now();
+    let program = jit::compile(
+        &plan.program,
+        &CompileOptions {
+            backend: options.backend,
+            isa: options.isa,
+            threads: options.compile_threads,
+            ..CompileOptions::default()
+        },
+    )?;
+    let timings = Timings { passes, plan: planning, codegen: start.elapsed() };
+    Ok(Code { fused, plan, program, timings })
+}
+
+impl Code {
+    /// The graph after the passes, with the log of fusions.
+    pub fn fused(&self) -> &Fused {
+        &self.fused
+    }
+
+    /// Steps, kernels, places.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The machine code.
+    pub fn program(&self) -> &CompiledProgram {
+        &self.program
+    }
+
+    /// How long compilation took.
+    pub fn timings(&self) -> &Timings {
+        &self.timings
+    }
+
+    /// The inputs, in order.
+    pub fn inputs(&self) -> &[Port] {
+        &self.plan.inputs
+    }
+
+    /// The outputs, in order: the graph's outputs, then features if they were asked for.
+    pub fn outputs(&self) -> &[Port] {
+        &self.plan.outputs
+    }
+
+    /// Bytes of memory that a run with that many threads needs.
+    pub fn workspace_bytes(&self, threads: usize) -> usize {
+        self.program.workspace_bytes(threads)
+    }
+
+    /// Evaluates the weight expressions and packs them as the code reads them.
+    ///
+    /// # Errors
+    /// When a tensor does not have its parameter's shape, or there is not enough memory.
+    pub fn pack(&self, params: &ParamSource<'_>) -> Result<Packed, DriverError> {
+        pack::pack(&self.fused.graph, &self.plan, params)
+    }
+
+    /// A network that runs with that many threads (0: one a core).
+    ///
+    /// # Errors
+    /// When the weights were packed for other code, or there is not enough memory.
+    pub fn network(
+        self: &Arc<Self>,
+        weights: Arc<Packed>,
+        threads: usize,
+    ) -> Result<CompiledNetwork, DriverError> {
+        CompiledNetwork::new(Arc::clone(self), weights, threads)
+    }
+}

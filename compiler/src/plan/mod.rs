@@ -1,0 +1,143 @@
+//! The planner: from a fused graph to a [`Program`] of kernels over places.
+//!
+//! Each node becomes one step, or a few, or none: reshapes, transposes, slices and expansions are
+//! only another view of their operand, which kernels with strides read directly; where a kernel
+//! needs its operand dense, a copy step makes it so. Weight expressions become items of the packed
+//! weights. Then every intermediate value gets its place in the arena by its lifetime.
+//!
+//! | module | what |
+//! |---|---|
+//! | `lower` | nodes to steps |
+//! | `view` | strided views |
+//! | `operand` | what an epilogue can address |
+//! | `weights` | items of the packed weights |
+//! | `place`, `arena` | lifetimes, values computed in place, offsets |
+//! | `text` | the text form |
+
+mod arena;
+mod lower;
+pub(crate) mod operand;
+mod place;
+mod text;
+mod view;
+mod weights;
+
+pub use weights::{Content, Item};
+
+use netwright_codegen::program::{Place, Program};
+use netwright_ir::Graph;
+use thiserror::Error;
+
+/// A program with all that is needed to fill its weights, call it, and explain it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// What code generation takes.
+    pub program: Program,
+    /// The packed weights, in order of their offsets.
+    pub items: Vec<Item>,
+    /// The intermediate values.
+    pub buffers: Vec<Buffer>,
+    /// The caller's input buffers.
+    pub inputs: Vec<Port>,
+    /// The caller's output buffers: the graph's outputs, then its features.
+    pub outputs: Vec<Port>,
+}
+
+/// An intermediate value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Buffer {
+    /// The node that it is the value of.
+    pub name: String,
+    /// Its size.
+    pub bytes: usize,
+    /// The step that writes it first.
+    pub first: usize,
+    /// The last step that touches it.
+    pub last: usize,
+    /// Where it lies.
+    pub place: Place,
+}
+
+/// An input or output of the program, as the caller sees it: maps are `[N, C, H, W]`, everything
+/// else is as in the graph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// Its name.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+}
+
+impl Port {
+    /// Number of elements.
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+/// Why a graph can't be planned.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PlanError {
+    /// A node that the passes have to replace first, or whose operands are not what kernels take.
+    #[error("`{name}` ({op}) can't be compiled: {reason}")]
+    Unsupported {
+        /// The node.
+        name: String,
+        /// Its operator.
+        op: &'static str,
+        /// What is in the way, and what to do.
+        reason: String,
+    },
+    /// A value is too large to be addressed.
+    #[error("`{name}` has {elements} elements, more than can be compiled")]
+    TooLarge {
+        /// The node.
+        name: String,
+        /// Number of elements.
+        elements: usize,
+    },
+}
+
+/// Most elements of one value: kernels address by byte offsets of 31 bits.
+const MAX_VALUE: usize = (1 << 29) - 1;
+
+/// Plans a graph that has gone through [`crate::passes::optimize`] (at least its required passes).
+///
+/// # Errors
+/// When a node is of a kind that no kernel computes (which the required passes replace), or a
+/// value is too large.
+pub fn plan(graph: &Graph) -> Result<Plan, PlanError> {
+    for node in &graph.nodes {
+        let elements: usize = node.shape.iter().product();
+        if elements > MAX_VALUE {
+            return Err(PlanError::TooLarge { name: node.name.clone(), elements });
+        }
+    }
+    let lowered = lower::lower(graph)?;
+    Ok(place::place(graph, lowered))
+}
+
+/// A C identifier made from any name.
+fn identifier(name: &str) -> String {
+    let mut identifier: String = name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' })
+        .collect();
+    if !identifier.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        identifier.insert_str(0, "net_");
+    }
+    identifier
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_are_legal() {
+        assert_eq!(identifier("mobilenet_v2:1.4"), "mobilenet_v2_1_4");
+        assert_eq!(identifier("50"), "net_50");
+        assert_eq!(identifier(""), "net_");
+        assert_eq!(identifier("größe"), "gr__e");
+    }
+}

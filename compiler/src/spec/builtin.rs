@@ -1,0 +1,40 @@
+//! The specs that come with the program.
+
+macro_rules! specs {
+    ($($name:literal),* $(,)?) => {
+        const SPECS: &[(&str, &str)] =
+            &[$(($name, include_str!(concat!("../../../specs/", $name, ".arch")))),*];
+    };
+}
+
+specs![
+    "convnext",
+    "efficientnet",
+    "efficientnet_lite",
+    "efficientnet_v2",
+    "mobilenet_v1",
+    "mobilenet_v2",
+    "mobilenet_v3",
+    "mobilevit",
+    "resnet",
+    "resnet_d",
+    "resnext",
+    "se_resnet",
+    "std",
+    "swin",
+    "swin_v2",
+    "vit",
+];
+
+/// Names of the built-in networks, in alphabetical order.
+pub fn builtin_names() -> Vec<&'static str> {
+    let mut names: Vec<&str> =
+        SPECS.iter().map(|(name, _)| *name).filter(|name| *name != "std").collect();
+    names.sort_unstable();
+    names
+}
+
+/// The text of a built-in spec, or of `std`.
+pub fn builtin_text(name: &str) -> Option<&'static str> {
+    SPECS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+}

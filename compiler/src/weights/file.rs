@@ -1,0 +1,341 @@
+//! Safetensors files, memory-mapped.
+//!
+//! A file is the length of its header (8 bytes, little-endian), the header (a JSON object: name to
+//! type, shape and byte range), and the tensors' bytes. Nothing in the header is believed before it
+//! is checked against the length of the file.
+
+use super::{WeightsError, foreign};
+use memmap2::Mmap;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value as Json;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::fs::File;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// Longest header that is read: the format's own limit.
+const MAX_HEADER: u64 = 100_000_000;
+
+/// Longest `config.json` that is read.
+const MAX_CONFIG: u64 = 1 << 20;
+
+/// Most axes of a tensor.
+const MAX_AXES: usize = 16;
+
+/// Type of a tensor's elements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dtype {
+    /// 32-bit floating point.
+    F32,
+    /// 16-bit floating point.
+    F16,
+    /// The upper half of a 32-bit floating point number.
+    Bf16,
+    /// Any other, by the format's name for it: such tensors can only be dropped.
+    Other(String),
+}
+
+impl Dtype {
+    fn read(name: &str) -> Dtype {
+        match name {
+            "F32" => Dtype::F32,
+            "F16" => Dtype::F16,
+            "BF16" => Dtype::Bf16,
+            other => Dtype::Other(other.to_string()),
+        }
+    }
+
+    /// Bytes of an element, `None` where they are not known.
+    fn size(&self) -> Option<usize> {
+        match self {
+            Dtype::F32 => Some(4),
+            Dtype::F16 | Dtype::Bf16 => Some(2),
+            Dtype::Other(name) => match name.as_str() {
+                "F64" | "I64" | "U64" | "C64" => Some(8),
+                "I32" | "U32" => Some(4),
+                "I16" | "U16" => Some(2),
+                "I8" | "U8" | "BOOL" | "F8_E5M2" | "F8_E4M3" | "F8_E8M0" => Some(1),
+                _ => None,
+            },
+        }
+    }
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Dtype::F32 => "f32",
+            Dtype::F16 => "f16",
+            Dtype::Bf16 => "bf16",
+            Dtype::Other(name) => name,
+        })
+    }
+}
+
+/// A tensor of a file.
+#[derive(Clone, Debug)]
+pub struct FileTensor {
+    /// Its name.
+    pub name: String,
+    /// Type of its elements.
+    pub dtype: Dtype,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    range: Range<usize>,
+}
+
+/// A safetensors file. Its tensors are read when they are asked for.
+pub struct WeightFile {
+    path: PathBuf,
+    map: Mmap,
+    tensors: Vec<FileTensor>,
+    by_name: HashMap<String, usize>,
+    metadata: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for WeightFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WeightFile({}, {} tensors)", self.path.display(), self.tensors.len())
+    }
+}
+
+impl WeightFile {
+    /// Opens a file and checks its header.
+    ///
+    /// # Errors
+    /// The file cannot be read, is of another format (with advice), or contradicts itself.
+    pub fn open(path: impl AsRef<Path>) -> Result<WeightFile, WeightsError> {
+        let path = path.as_ref();
+        let read = |message: String| WeightsError::Read { path: path.to_path_buf(), message };
+        let file = File::open(path).map_err(|error| read(error.to_string()))?;
+        let about = file.metadata().map_err(|error| read(error.to_string()))?;
+        if !about.is_file() {
+            return Err(read(
+                "this is no regular file; give the path of a safetensors file".into(),
+            ));
+        }
+        if about.len() == 0 {
+            return Err(read("the file is empty".into()));
+        }
+        // SAFETY: the map is only read. Its bytes are checked each time they are interpreted (any bits
+        // make a float), so a file that another program changes meanwhile gives other numbers; a
+        // file that is cut short meanwhile ends the process with a bus error, as in every program
+        // that maps files.
+        let map = unsafe { Mmap::map(&file) }.map_err(|error| read(error.to_string()))?;
+        let start = &map[..map.len().min(64)];
+        let other = |advice| WeightsError::Foreign { path: path.to_path_buf(), advice };
+        if let Some(advice) = foreign::advice(path, start, false) {
+            return Err(other(advice));
+        }
+        match parse(&map) {
+            Ok((tensors, metadata)) => {
+                let by_name = tensors.iter().map(|tensor| tensor.name.clone()).zip(0..).collect();
+                Ok(WeightFile { path: path.to_path_buf(), map, tensors, by_name, metadata })
+            }
+            Err(message) => Err(match foreign::advice(path, start, true) {
+                Some(advice) => other(advice),
+                None => WeightsError::Broken { path: path.to_path_buf(), message },
+            }),
+        }
+    }
+
+    /// The file's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The tensors, in the order of their bytes.
+    pub fn tensors(&self) -> &[FileTensor] {
+        &self.tensors
+    }
+
+    /// The index of a tensor.
+    pub fn find(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+
+    /// What the header says beside the tensors.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+
+    /// The `config.json` beside the file, if there is one that can be read.
+    pub fn config(&self) -> Option<Json> {
+        let path = self.path.with_file_name("config.json");
+        let about = std::fs::metadata(&path).ok()?;
+        if !about.is_file() || about.len() > MAX_CONFIG {
+            return None;
+        }
+        serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+    }
+
+    /// The values of a tensor: borrowed from the file where it holds `f32` at an aligned place.
+    /// `None` for other types than f32, f16 and bf16, and for an index that does not exist.
+    pub fn values(&self, index: usize) -> Option<Cow<'_, [f32]>> {
+        let tensor = self.tensors.get(index)?;
+        let bytes = self.map.get(tensor.range.clone())?;
+        let pairs = || bytes.chunks_exact(2).map(|pair| [pair[0], pair[1]]);
+        Some(match tensor.dtype {
+            Dtype::F32 => match borrowed(bytes) {
+                Some(values) => Cow::Borrowed(values),
+                None => {
+                    let quads = bytes.chunks_exact(4);
+                    quads
+                        .map(|quad| f32::from_le_bytes([quad[0], quad[1], quad[2], quad[3]]))
+                        .collect()
+                }
+            },
+            Dtype::F16 => pairs().map(|pair| half::f16::from_le_bytes(pair).to_f32()).collect(),
+            Dtype::Bf16 => pairs().map(|pair| half::bf16::from_le_bytes(pair).to_f32()).collect(),
+            Dtype::Other(_) => return None,
+        })
+    }
+}
+
+/// The bytes as the floats that they are, if they are aligned.
+fn borrowed(bytes: &[u8]) -> Option<&[f32]> {
+    if cfg!(target_endian = "big") {
+        return None;
+    }
+    // SAFETY: every pattern of four bytes is an `f32`; `align_to` sees to alignment and length.
+    let (before, values, after) = unsafe { bytes.align_to::<f32>() };
+    (before.is_empty() && after.is_empty()).then_some(values)
+}
+
+/// The entries of a JSON object in their order, duplicates kept.
+struct Entries(Vec<(String, Json)>);
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visit;
+        impl<'de> Visitor<'de> for Visit {
+            type Value = Entries;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of tensors")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+        deserializer.deserialize_map(Visit)
+    }
+}
+
+type Parsed = (Vec<FileTensor>, BTreeMap<String, String>);
+
+fn parse(bytes: &[u8]) -> Result<Parsed, String> {
+    let (length, rest) = bytes
+        .split_first_chunk::<8>()
+        .ok_or("the file is too short for a safetensors file (8 bytes and a header)")?;
+    let length = u64::from_le_bytes(*length);
+    if length > MAX_HEADER {
+        return Err(format!(
+            "this is no safetensors file: its header would have {length} bytes, at most \
+             {MAX_HEADER} are allowed"
+        ));
+    }
+    // At most 10^8: it fits.
+    let length = length as usize;
+    if length > rest.len() {
+        return Err(format!(
+            "the file is cut short, or no safetensors file: its header has {length} bytes, {} follow",
+            rest.len()
+        ));
+    }
+    let (header, data) = rest.split_at(length);
+    let entries: Entries = serde_json::from_slice(header).map_err(|error| {
+        let what = if error.is_data() { "no object of tensors" } else { "no sound JSON" };
+        format!("this is no safetensors file: its header is {what} ({error})")
+    })?;
+    let mut tensors: Vec<FileTensor> = Vec::new();
+    let mut metadata = BTreeMap::new();
+    for (name, entry) in entries.0 {
+        if name == "__metadata__" {
+            let pairs = entry.as_object().into_iter().flatten();
+            metadata.extend(
+                pairs.filter_map(|(key, text)| Some((key.clone(), text.as_str()?.to_string()))),
+            );
+            continue;
+        }
+        let tensor = read_entry(&name, &entry, data.len())
+            .map_err(|message| format!("tensor `{name}`: {message}"))?;
+        tensors.push(tensor);
+    }
+    check(&mut tensors, data.len())?;
+    let at = 8 + length;
+    for tensor in &mut tensors {
+        tensor.range = tensor.range.start + at..tensor.range.end + at;
+    }
+    Ok((tensors, metadata))
+}
+
+fn read_entry(name: &str, entry: &Json, available: usize) -> Result<FileTensor, String> {
+    let whole = |value: &Json| value.as_u64().and_then(|whole| usize::try_from(whole).ok());
+    let wholes = |key: &str| -> Option<Vec<usize>> {
+        entry.get(key)?.as_array()?.iter().map(whole).collect()
+    };
+    let dtype = entry.get("dtype").and_then(Json::as_str).ok_or("its entry has no `dtype`")?;
+    let dtype = Dtype::read(dtype);
+    let shape = wholes("shape").ok_or("its `shape` is no list of whole numbers")?;
+    if shape.len() > MAX_AXES {
+        return Err(format!("it has {} axes, at most {MAX_AXES} make sense", shape.len()));
+    }
+    let offsets = wholes("data_offsets").ok_or("its `data_offsets` are no whole numbers")?;
+    let [start, end] = offsets[..] else {
+        return Err("its `data_offsets` are not two numbers".into());
+    };
+    if start > end {
+        return Err(format!("its bytes end ({end}) before they start ({start})"));
+    }
+    if end > available {
+        return Err(format!(
+            "its bytes end at {end}, the file has {available}: it is cut short, perhaps a download \
+             that was broken off"
+        ));
+    }
+    if let Some(size) = dtype.size() {
+        let wanted = shape.iter().try_fold(size, |product, &side| product.checked_mul(side));
+        if wanted != Some(end - start) {
+            return Err(format!(
+                "a shape of {shape:?} in {dtype} does not take {} bytes",
+                end - start
+            ));
+        }
+    }
+    Ok(FileTensor { name: name.to_string(), dtype, shape, range: start..end })
+}
+
+/// Sorts the tensors by their bytes; no name twice, no byte in two tensors or in none.
+fn check(tensors: &mut [FileTensor], available: usize) -> Result<(), String> {
+    let mut names: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+    names.sort_unstable();
+    if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(format!("tensor `{}` is there twice", pair[0]));
+    }
+    tensors.sort_by_key(|tensor| (tensor.range.start, tensor.range.end));
+    let mut at = 0;
+    let mut before = "";
+    for tensor in tensors.iter() {
+        if tensor.range.start < at {
+            return Err(format!("tensors `{before}` and `{}` overlap", tensor.name));
+        }
+        if tensor.range.start > at {
+            let gap = tensor.range.start - at;
+            return Err(format!("{gap} bytes before tensor `{}` belong to none", tensor.name));
+        }
+        at = tensor.range.end;
+        before = &tensor.name;
+    }
+    if at != available {
+        return Err(format!("{} bytes after the last tensor belong to none", available - at));
+    }
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! Weights: where they come from, and how they reach a network's parameters.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`file`] | safetensors files |
+//! | [`foreign`] | what to say about files of other formats |
+//! | [`generate`] | the deterministic generator |
+//! | [`dialect`] | which library's names a file has |
+//! | [`bind`] | the values of each parameter, by its recipe |
+//! | [`report`] | what fits and what does not, in both directions |
+//! | [`resample`] | position tables for another resolution |
+
+pub mod bind;
+pub mod dialect;
+pub mod file;
+pub mod foreign;
+pub mod generate;
+mod recipe;
+pub mod report;
+pub mod resample;
+#[cfg(test)]
+mod tests;
+
+pub use bind::{BoundWeights, Supply, bind, compare};
+pub use dialect::{Candidate, Choice, choose};
+pub use file::{Dtype, FileTensor, WeightFile};
+pub use generate::{Generator, image};
+pub use report::Comparison;
+
+use std::path::PathBuf;
+
+/// Why weights cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightsError {
+    /// The file cannot be read.
+    #[error("{}: {message}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        message: String,
+    },
+    /// The file is of another format; `advice` says how to convert it.
+    #[error("{}: {advice}", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it is and what to do.
+        advice: String,
+    },
+    /// The file is no sound safetensors file.
+    #[error("{}: {message}", path.display())]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with the tensor's name.
+        message: String,
+    },
+    /// The text after `--weights` cannot be understood.
+    #[error("{0}")]
+    Origin(String),
+    /// The tensors' names are of no dialect that the network has.
+    #[error("{0}")]
+    Dialect(String),
+    /// The tensors do not fit the network.
+    #[error("{0}")]
+    Mismatch(Box<Comparison>),
+    /// The generator cannot make these tensors.
+    #[error("{0}")]
+    Generator(String),
+}
+
+/// What the text after `--weights` means.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Origin {
+    /// A file.
+    File(PathBuf),
+    /// `generated:SEED[:GAIN]`
+    Generated {
+        /// Seed.
+        seed: u64,
+        /// Factor of matrices and filters.
+        gain: f64,
+    },
+}
+
+impl Origin {
+    /// Reads `PATH`, `generated:SEED[:GAIN]` or `hf:...`.
+    ///
+    /// # Errors
+    /// A seed or gain that is no number, and `hf:`, which needs the network.
+    pub fn parse(text: &str) -> Result<Origin, WeightsError> {
+        if let Some(rest) = text.strip_prefix("hf:") {
+            return Err(WeightsError::Origin(format!(
+                "weights are not downloaded: get `model.safetensors` and `config.json` of \
+                 https://huggingface.co/{rest} and give the file's path"
+            )));
+        }
+        let Some(rest) = text.strip_prefix("generated:") else {
+            return Ok(Origin::File(PathBuf::from(text)));
+        };
+        let (seed, gain) = rest.split_once(':').unwrap_or((rest, "1"));
+        let wrong = |what: &str, given: &str| {
+            WeightsError::Origin(format!(
+                "{what} `{given}` in `{text}`: write `generated:SEED` or `generated:SEED:GAIN`, as \
+                 in `generated:0:1.2`"
+            ))
+        };
+        let seed = seed.parse().map_err(|_| wrong("the seed is a whole number, not", seed))?;
+        match gain.parse::<f64>() {
+            Ok(value) if value.is_finite() => Ok(Origin::Generated { seed, gain: value }),
+            _ => Err(wrong("the gain is a number, not", gain)),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What commands have in common: loading a spec, warnings, colours.
+
+use super::args::{BackendArg, MachineArgs, SpecArgs};
+use super::failure::Failure;
+use crate::error::Error;
+use crate::network::{Network, Options};
+use crate::session::{Backend, RunOptions};
+use netwright_compiler::expand::Expanded;
+use netwright_compiler::spec::Spec;
+use netwright_grammar::{Diagnostic, Severity, Sources};
+use std::io::{IsTerminal, Write};
+
+/// Prints a line to stderr. That nobody reads it is no reason to stop.
+pub fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Whether stderr is a terminal that wants colours (<https://no-color.org>).
+pub fn colour() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}
+
+/// Prints an error of the library, and stops with status 1.
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        say(error.render(colour()).trim_end());
+        Failure::Said
+    }
+}
+
+/// Prints findings about a spec, each as `error[E....]` or `warning[W....]` with the lines that it
+/// is about, and one line that counts the errors.
+pub fn report(sources: &Sources, findings: &[Diagnostic]) -> Result<(), Failure> {
+    if findings.is_empty() {
+        return Ok(());
+    }
+    say(netwright_grammar::render(sources, findings, colour()).trim_end());
+    let errors = findings.iter().filter(|one| one.severity == Severity::Error).count();
+    match errors {
+        0 => Ok(()),
+        1 => Err(Failure::Said),
+        _ => {
+            say(&format!("\n{errors} errors"));
+            Err(Failure::Said)
+        }
+    }
+}
+
+/// Loads the spec that the user names, and the options for it.
+pub fn load(args: &SpecArgs, batch: usize) -> Result<(Spec, Options), Failure> {
+    let spec = Spec::load(&args.spec).map_err(Error::from)?;
+    let sets = args.set.iter().map(|one| (one.name.clone(), one.value.clone())).collect();
+    let options = Options { sets, dialect: args.dialect.clone(), batch };
+    Ok((spec, options))
+}
+
+/// Loads and expands a spec where no weights are needed; prints its warnings.
+pub fn expand(args: &SpecArgs, batch: usize) -> Result<(Spec, Expanded), Failure> {
+    let (spec, options) = load(args, batch)?;
+    let expanded = crate::network::expand_spec(&spec, &options, None)?;
+    report(&spec.sources, &expanded.warnings)?;
+    Ok((spec, expanded))
+}
+
+/// Prints the warnings about a spec and its weights.
+pub fn notes(spec: &Spec, network: &Network) -> Result<(), Failure> {
+    report(&spec.sources, &network.expanded.warnings)?;
+    network.notes.iter().for_each(|note| say(&format!("note: {note}")));
+    Ok(())
+}
+
+/// How to compile and run.
+pub fn run_options(machine: &MachineArgs, backend: BackendArg) -> RunOptions {
+    let backend = match backend {
+        BackendArg::Auto => Backend::Auto,
+        BackendArg::Wide => Backend::Wide,
+        BackendArg::Portable => Backend::Portable,
+        BackendArg::Interpreter => Backend::Interpreter,
+    };
+    RunOptions { backend, cpu: machine.cpu.clone(), threads: machine.threads(), features: false }
+}
+
+/// `efficientnet:b3`, for titles.
+pub fn title(expanded: &Expanded, spec: &Spec) -> String {
+    match &expanded.variant {
+        Some(variant) => format!("{}:{variant}", spec.name),
+        None => spec.name.clone(),
+    }
+}

@@ -1,0 +1,145 @@
+//! The command line: `netwright COMMAND`.
+//!
+//! Results go to stdout, everything else (progress, warnings, errors) to stderr. Exit status: 0 fine,
+//! 1 the spec, the weights or the input are at fault, 2 wrong usage. Each command is a file.
+
+mod args;
+mod bench;
+mod check;
+mod common;
+mod compare;
+mod dump;
+mod explain;
+mod failure;
+mod fmt;
+mod interactive;
+mod numbers;
+mod photos;
+mod results;
+mod run;
+mod specs;
+mod summary;
+mod table;
+
+use clap::{Parser, Subcommand};
+use failure::Failure;
+use std::ffi::OsString;
+
+/// Compiles vision networks, written as their papers' tables, to native code.
+#[derive(Parser, Debug)]
+#[command(
+    name = "netwright",
+    version,
+    about = "Compiles vision networks, written as their papers' tables, to native code",
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = "Examples:
+  netwright run mobilenet_v2 photo.jpg           name a photo, with the weights that come along
+  netwright summary efficientnet:b0              layers, shapes, parameters, multiply-accumulates
+  netwright check nets/mine.arch                 find mistakes in a spec of your own
+  netwright bench resnet:50 --threads 1          how fast it is on this machine
+  netwright specs                                the networks that come along
+
+`netwright COMMAND --help` has more of them for each command."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Parse, expand and check a spec; with weights, compare the tensors' names
+    #[command(after_help = "Examples:
+  netwright check nets/mine.arch
+  netwright check nets/mine.arch:small --set resolution=192
+  netwright check resnet:50 --weights resnet50.safetensors     what is missing, what is left over
+
+Without --set or a variant, all variants and dialects of the spec are checked.")]
+    Check(args::CheckArgs),
+    /// Layers with shapes, parameters and multiply-accumulates, as the network is written
+    #[command(after_help = "Examples:
+  netwright summary mobilenet_v2
+  netwright summary mobilenet_v2 --set alpha=1.4 --set resolution=192
+  netwright summary efficientnet:b3 --json | jq .params
+
+One multiply-accumulate (MAC) is what most papers call one FLOP. Parameters are those that are
+trained, before anything is folded.")]
+    Summary(args::SummaryArgs),
+    /// The built-in specs with their variants and parameters
+    #[command(after_help = "Examples:
+  netwright specs
+  netwright specs --json")]
+    Specs(args::SpecsArgs),
+    /// Run a network on photos, or on an array
+    #[command(after_help = "Examples:
+  netwright run mobilenet_v2 cat.jpg                            with the weights that come along
+  netwright run resnet:50 --weights resnet50.safetensors holiday/ --top 3
+  netwright run nets/mine.arch --weights mine.safetensors --labels birds.txt --json wren.webp
+  netwright run convnext:tiny --weights generated:0 --input x.npy --output y.npy
+  netwright run resnet:18 --weights resnet18.safetensors --set classes=0 photos/ --output embeddings.npy
+  netwright run mobilenet_v2 --input x.npy --features layers/   each stage's end as an array
+  netwright run mobilenet_v2 --input x.npy --expect y.npy       which layer differs first
+
+Photos are JPEG, PNG or WebP of any size and colour type, turned upright by their EXIF orientation
+(transparency is dropped). They are resized, cropped and normalised as the weights' dialect says.
+Folders are searched at any depth. An array goes in as it is: f32, [N, C, H, W], any N.")]
+    Run(Box<args::RunArgs>),
+    /// Latency of the compiled network, beside the machine's measured peak
+    #[command(after_help = "Examples:
+  netwright bench mobilenet_v2 --threads 1
+  netwright bench resnet:50 --batch 8 --seconds 10 --json
+  echo 10 | netwright bench mobilenet_v2 --interactive
+
+Without --weights, they are generated (generated:0): the time does not depend on them.
+--interactive prints one line {\"ready\":1,...} when the network is compiled and has run once; then,
+for each line N on stdin, it runs N times and prints N durations in nanoseconds on one line.")]
+    Bench(Box<args::BenchArgs>),
+    /// The text form of a stage of the compiler
+    #[command(after_help = "Examples:
+  netwright dump mobilenet_v2 --stage graph
+  netwright dump nets/mine.arch:small --stage fused
+  netwright dump resnet:18 --stage asm | less")]
+    Dump(args::DumpArgs),
+    /// Format specs in place
+    #[command(after_help = "Examples:
+  netwright fmt nets/*.arch
+  netwright fmt --check nets/*.arch      for continuous integration")]
+    Fmt(args::FmtArgs),
+    /// What was fused, what was not, and why
+    #[command(after_help = "Examples:
+  netwright explain mobilenet_v2
+  netwright explain nets/mine.arch | grep 'not fused'")]
+    Explain(args::ExplainArgs),
+}
+
+/// Runs a command line, the program's name first, and gives the exit status.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors: clap prints them to stdout and says 0.
+            let _ = error.print();
+            return u8::try_from(error.exit_code()).unwrap_or(2);
+        }
+    };
+    let outcome = match &cli.command {
+        Command::Check(args) => check::run(args),
+        Command::Summary(args) => summary::run(args),
+        Command::Specs(args) => specs::run(args),
+        Command::Run(args) => run::run(args),
+        Command::Bench(args) => bench::run(args),
+        Command::Dump(args) => dump::run(args),
+        Command::Fmt(args) => fmt::run(args),
+        Command::Explain(args) => explain::run(args),
+    };
+    match outcome {
+        Ok(()) => 0,
+        Err(failure) => {
+            if let Failure::Input(text) | Failure::Usage(text) = &failure {
+                common::say(&format!("error: {}", text.trim_end()));
+            }
+            failure.status()
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Every command of the README works as it stands, and every example of the language guide checks.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// The fenced blocks of `text` in that language.
+fn fenced(text: &str, language: &str) -> Vec<String> {
+    let mut blocks = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if line == format!("```{language}") {
+            let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
+            blocks.push(block.join("\n") + "\n");
+        }
+    }
+    blocks
+}
+
+fn netwright(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_netwright"))
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .expect("the program starts")
+}
+
+fn succeeds(folder: &Path, line: &str, arguments: &[&str]) -> String {
+    let output = netwright(folder, arguments);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "`{line}` fails:\n{errors}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn every_command_of_the_readme_works() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = include_str!("../README.md");
+    // Commands run in a folder of their own that has what they name.
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    #[cfg(unix)]
+    for name in ["assets", "specs"] {
+        std::os::unix::fs::symlink(root.join(name), folder.path().join(name)).expect("a link");
+    }
+    let spec = &fenced(readme, "arch")[0];
+    std::fs::write(folder.path().join("my_net.arch"), spec).expect("a file");
+
+    let mut ran = 0;
+    for line in fenced(readme, "sh").iter().flat_map(|block| block.lines()) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["cargo", "test", "--release", "--workspace"] => {} // This very run.
+            ["cargo", "run", "--release", "--", arguments @ ..] | ["netwright", arguments @ ..] => {
+                let out = succeeds(folder.path(), line, arguments);
+                if line.ends_with("chelsea.png") {
+                    assert!(out.contains("Egyptian cat"), "{out}");
+                }
+                ran += 1;
+            }
+            _ => panic!("README has a command that this test does not know: {line}"),
+        }
+    }
+    assert!(ran >= 10, "only {ran} commands found");
+}
+
+#[test]
+fn every_example_of_the_language_guide_checks() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let examples = fenced(include_str!("../docs/language.md"), "arch");
+    assert!(examples.len() >= 4);
+    for (i, example) in examples.iter().enumerate() {
+        let name = format!("example{i}.arch");
+        std::fs::write(folder.path().join(&name), example).expect("a file");
+        succeeds(folder.path(), &format!("check of example {i}"), &["check", &name]);
+        let summary = format!("summary of example {i}");
+        let variants = example.contains("variants {").then_some(":b1").unwrap_or_default();
+        succeeds(folder.path(), &summary, &["summary", &format!("{name}{variants}")]);
+    }
+}
