@@ -21,7 +21,7 @@ struct Bundled {
 const BUNDLED: &[Bundled] = &[Bundled {
     spec: "mobilenet_v2",
     variant: None,
-    about: "torchvision's ImageNet weights that come with the program",
+    about: "the file that comes with the program",
     bytes: include_bytes!("../assets/mobilenet_v2.safetensors"),
 }];
 

@@ -101,10 +101,12 @@ impl Network {
                     return Err(no_weights(spec));
                 };
                 Network::with_file(spec, options, &file).map_err(|error| match error {
-                    Error::Weights(cause) => Error::Compile(format!(
-                        "{about} do not fit the network as it was changed: pass others with --weights \
-                         (generated:0 makes some)\n{cause}"
-                    )),
+                    Error::Weights(cause) => {
+                        let cause = cause.to_string().replace(&file.path().display().to_string(), about);
+                        Error::Compile(format!(
+                            "{cause}\n  = help: pass other weights with --weights; generated:0 makes some"
+                        ))
+                    }
                     other => other,
                 })
             }

@@ -7,6 +7,7 @@ use netwright_compiler::driver::{
     WideIsa, compile,
 };
 use netwright_compiler::expand::Expanded;
+use netwright_compiler::value::Value;
 use netwright_compiler::weights::BoundWeights;
 use netwright_ir::Graph;
 use std::sync::Arc;
@@ -47,8 +48,7 @@ impl Default for RunOptions {
 }
 
 /// The names that [`RunOptions::cpu`] can have.
-pub const CPUS: [&str; 6] =
-    ["native", "baseline", "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"];
+pub const CPUS: [&str; 6] = ["native", "baseline", "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"];
 
 impl RunOptions {
     /// For the compiler.
@@ -158,7 +158,13 @@ impl Session {
         let pack = start.elapsed();
         let network = code.network(packed, options.threads)?;
         let (inputs, outputs) = (network.inputs().to_vec(), network.outputs().to_vec());
-        Ok(Session::with(Engine::Compiled(Box::new(network)), inputs, outputs, own, [compile, pack]))
+        Ok(Session::with(
+            Engine::Compiled(Box::new(network)),
+            inputs,
+            outputs,
+            own,
+            [compile, pack],
+        ))
     }
 
     fn with(
@@ -285,8 +291,13 @@ impl From<DriverError> for Error {
     }
 }
 
-/// Number of classes of the first output, if it is a vector for each image.
+/// Number of classes that the first output has a number for; `None` where it is no vector for each
+/// image, or the network is headless (`classes = 0`).
 pub fn classes(expanded: &Expanded) -> Option<usize> {
+    let parameter = expanded.parameters.iter().find(|(name, _)| name == "classes");
+    if matches!(parameter, Some((_, Value::Number(count))) if *count == 0.0) {
+        return None;
+    }
     let (_, id) = expanded.graph.outputs.first()?;
     match expanded.graph.node(*id).shape[..] {
         [_, classes] => Some(classes),

@@ -46,7 +46,7 @@ fn same_results(graph: &Graph, options: &Options) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 6000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn random_graphs_stay_the_same(seed in any::<u64>(), steps in 1usize..25) {

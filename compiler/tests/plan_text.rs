@@ -95,7 +95,7 @@ fn values_survive(plan: &Plan) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 6000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn live_values_do_not_overlap(seed in any::<u64>(), steps in 1usize..30) {

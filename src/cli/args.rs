@@ -238,10 +238,17 @@ fn number(text: &str) -> Result<f64, String> {
 }
 
 fn positive(text: &str) -> Result<f64, String> {
-    number(text).and_then(|x| if x > 0.0 && x.is_finite() { Ok(x) } else { Err("expected a number above 0".into()) })
+    number(text).and_then(|x| {
+        if x > 0.0 && x.is_finite() { Ok(x) } else { Err("expected a number above 0".into()) }
+    })
 }
 
 fn non_negative(text: &str) -> Result<f64, String> {
-    number(text)
-        .and_then(|x| if (0.0..=3600.0).contains(&x) { Ok(x) } else { Err("expected seconds, at most 3600".into()) })
+    number(text).and_then(|x| {
+        if (0.0..=3600.0).contains(&x) {
+            Ok(x)
+        } else {
+            Err("expected seconds, at most 3600".into())
+        }
+    })
 }

@@ -53,9 +53,7 @@ fn run_options(args: &BenchArgs) -> RunOptions {
 fn prepare(args: &BenchArgs) -> Result<Prepared, Failure> {
     let start = Instant::now();
     let array = match &args.input {
-        Some(path) => {
-            Some(npy::read(path).map_err(|error| Failure::about(path.display(), error))?)
-        }
+        Some(path) => Some(npy::read(path).map_err(|error| Failure::about(path.display(), error))?),
         None => None,
     };
     let batch = match &array {
@@ -81,8 +79,7 @@ fn prepare(args: &BenchArgs) -> Result<Prepared, Failure> {
     };
     let output = vec![0.0; session.outputs()[0].elements()];
     let compile = expand + session.compile_time();
-    let mut ready =
-        Prepared { network, session, input, output, compile, prepare: Duration::ZERO };
+    let mut ready = Prepared { network, session, input, output, compile, prepare: Duration::ZERO };
     ready.once()?;
     ready.prepare = start.elapsed();
     Ok(ready)
@@ -115,12 +112,7 @@ fn measure(ready: &mut Prepared, args: &BenchArgs) -> Result<Vec<f64>, Failure> 
     Ok(times)
 }
 
-fn report(
-    args: &BenchArgs,
-    ready: &Prepared,
-    times: &[f64],
-    options: &RunOptions,
-) -> Outcome {
+fn report(args: &BenchArgs, ready: &Prepared, times: &[f64], options: &RunOptions) -> Outcome {
     let expanded = &ready.network.expanded;
     let macs = count(&expanded.graph).macs;
     let median = numbers::median(times);

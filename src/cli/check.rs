@@ -69,7 +69,10 @@ pub fn run(args: &CheckArgs) -> Outcome {
     let title = common::title(&expanded, &spec);
     match bind(&expanded.graph.params, &supply, &expanded.drops) {
         Ok(bound) => {
-            bound.non_finite().iter().for_each(|warning| common::say(&format!("warning: {warning}")));
+            bound
+                .non_finite()
+                .iter()
+                .for_each(|warning| common::say(&format!("warning: {warning}")));
             writeln!(out, "{title}: sound{dialect}")?;
             writeln!(out, "{}", bound.comparison())?;
             Ok(())

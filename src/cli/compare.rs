@@ -93,7 +93,9 @@ pub fn run(comparison: &Comparison, path: &Path, out: &mut impl Write) -> Outcom
     if layers.is_file() {
         first_layer(comparison, &layers, out)?;
     } else {
-        common::say(&format!("note: with a {LAYERS} beside it, the first layer that differs is named"));
+        common::say(&format!(
+            "note: with a {LAYERS} beside it, the first layer that differs is named"
+        ));
     }
     Err(Failure::Said)
 }
@@ -167,9 +169,8 @@ fn compare_layer(
     wanted: &[usize],
     expected: &[f32],
 ) -> Option<Difference> {
-    let squeezed = |shape: &[usize]| {
-        shape.iter().copied().filter(|&axis| axis != 1).collect::<Vec<usize>>()
-    };
+    let squeezed =
+        |shape: &[usize]| shape.iter().copied().filter(|&axis| axis != 1).collect::<Vec<usize>>();
     if squeezed(shape) == squeezed(wanted) {
         return Some(Difference::of(values.iter().copied(), expected));
     }

@@ -5,6 +5,7 @@ use super::common;
 use super::failure::{Failure, Outcome};
 use super::table::{Align, Table};
 use netwright_compiler::passes;
+use netwright_ir::{Graph, Op, PostOp};
 use std::io::Write;
 
 pub fn run(args: &ExplainArgs) -> Outcome {
@@ -12,9 +13,12 @@ pub fn run(args: &ExplainArgs) -> Outcome {
     let fused = passes::optimize(&expanded.graph, &passes::Options::default())
         .map_err(|error| Failure::Input(error.to_string()))?;
     let mut out = std::io::stdout().lock();
-    let before = expanded.graph.nodes.len();
-    let after = fused.graph.nodes.len();
-    writeln!(out, "{}: {before} nodes as written, {after} after the passes", common::title(&expanded, &spec))?;
+    let (before, after) = (live(&expanded.graph), live(&fused.graph));
+    let title = common::title(&expanded, &spec);
+    writeln!(
+        out,
+        "{title}: {before} operations on the image as written, {after} after the passes"
+    )?;
     writeln!(out)?;
     let mut table =
         Table::new(&[("fusion", Align::Left), ("fired", Align::Right), ("did not", Align::Right)]);
@@ -25,4 +29,21 @@ pub fn run(args: &ExplainArgs) -> Outcome {
     writeln!(out)?;
     write!(out, "{}", fused.log)?;
     Ok(())
+}
+
+/// Operations whose results depend on the input; all others are done once, when weights are packed.
+fn live(graph: &Graph) -> usize {
+    let mut live = vec![false; graph.nodes.len()];
+    for id in graph.ids() {
+        let node = graph.node(id);
+        // Operands of a node and of its epilogue come earlier.
+        let mut operands =
+            node.inputs.iter().chain(node.post.iter().filter_map(|post| match post {
+                PostOp::Binary { operand, .. } => Some(operand),
+                _ => None,
+            }));
+        live[id.index()] =
+            matches!(node.op, Op::Input) || operands.any(|operand| live[operand.index()]);
+    }
+    live.iter().filter(|live| **live).count().saturating_sub(1)
 }

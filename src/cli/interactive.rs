@@ -62,7 +62,8 @@ pub fn run(ready: &mut Prepared, expect: Option<&Path>) -> Outcome {
 fn relative_error(ready: &Prepared, path: &Path) -> Result<f64, Failure> {
     let expected = npy::read(path).map_err(|error| Failure::about(path.display(), error))?;
     super::compare::same_length(path, &expected, &ready.session.outputs()[0])?;
-    let differences = ready.output.iter().zip(&expected.data).map(|(a, b)| f64::from((a - b).abs()));
+    let differences =
+        ready.output.iter().zip(&expected.data).map(|(a, b)| f64::from((a - b).abs()));
     let largest = expected.data.iter().map(|value| f64::from(value.abs())).fold(0.0, f64::max);
     let error = differences.fold(0.0, f64::max) / largest.max(f64::MIN_POSITIVE);
     // Differences from NaN are NaN, which `max` passes over.

@@ -77,7 +77,7 @@ trained, before anything is folded.")]
   netwright run resnet:50 --weights resnet50.safetensors holiday/ --top 3
   netwright run nets/mine.arch --weights mine.safetensors --labels birds.txt --json wren.webp
   netwright run convnext:tiny --weights generated:0 --input x.npy --output y.npy
-  netwright run resnet:18 --weights resnet18.safetensors --set classes=0 photos/ --output embeddings.npy
+  netwright run vit:tiny_patch16 --weights vit.safetensors photos/ --output logits.npy
   netwright run mobilenet_v2 --input x.npy --features layers/   each stage's end as an array
   netwright run mobilenet_v2 --input x.npy --expect y.npy       which layer differs first
 

@@ -78,7 +78,8 @@ mod tests {
         }
         let named = root.path().join("notes.txt");
         let photos = find(&[root.path().into(), named]).unwrap();
-        let names: Vec<_> = photos.files.iter().map(|f| f.strip_prefix(root.path()).unwrap()).collect();
+        let names: Vec<_> =
+            photos.files.iter().map(|f| f.strip_prefix(root.path()).unwrap()).collect();
         let expected = ["a.jpeg", "b/deep/c.webp", "z.PNG", "notes.txt"].map(Path::new);
         assert_eq!(names, expected);
         assert_eq!((photos.skipped, photos.folders), (1, true));

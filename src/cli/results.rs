@@ -45,15 +45,15 @@ pub fn check_input(array: &Array, expanded: &Expanded) -> Result<(), Failure> {
         if channels != c {
             cures.push(format!("--set channels={channels}"));
         }
-        let layout = match array.shape[3] == c && channels != c {
-            true => "; it looks like [N, H, W, C], and [N, C, H, W] is needed",
-            false => "",
+        let cure = match columns == c && channels != c {
+            true => {
+                "it looks like [N, H, W, C]: x.transpose(0, 3, 1, 2) puts the channels first".into()
+            }
+            false => format!("pass another array, or {}", cures.join(" ")),
         };
+        let (found, wanted) = (shape(&array.shape), shape(&wanted));
         return Err(Failure::Input(format!(
-            "the input array is {}, the network takes {}{layout}: pass another array, or {}",
-            shape(&array.shape),
-            shape(&wanted),
-            cures.join(" ")
+            "the input array is {found}, the network takes {wanted}: {cure}"
         )));
     }
     let Some(at) = array.data.iter().position(|value| !value.is_finite()) else { return Ok(()) };
@@ -149,7 +149,8 @@ impl Naming {
 
 /// What a session's outputs are for people: `logits 1×1000`.
 pub fn outputs(session: &Session) -> String {
-    let ports = session.outputs().iter().map(|port| format!("{} {}", port.name, shape(&port.shape)));
+    let ports =
+        session.outputs().iter().map(|port| format!("{} {}", port.name, shape(&port.shape)));
     ports.collect::<Vec<_>>().join(", ")
 }
 

@@ -8,10 +8,9 @@ use super::photos::{self, Photos};
 use super::results::{self, Naming};
 use crate::network::{Network, Weights};
 use crate::npy;
-use crate::photo::{self, Filter, Preprocess, Resize};
+use crate::photo::{self, Preprocess};
 use crate::session::{RunOptions, Session};
 use indicatif::{ProgressBar, ProgressStyle};
-use netwright_compiler::expand;
 use serde_json::Value;
 use std::collections::HashSet;
 use std::io::Write;
@@ -106,7 +105,8 @@ fn run_photos(args: &RunArgs) -> Outcome {
     if !ready.naming.has_classes() && !files {
         return Err(no_classes(&ready));
     }
-    let preprocess = preprocess(&ready.network)?;
+    let preprocess = Preprocess::of(&ready.network.expanded)
+        .map_err(|error| Failure::Input(error.to_string()))?;
     if photos.skipped > 0 {
         common::say(&format!("note: {} other files in the folders left out", photos.skipped));
     }
@@ -163,8 +163,9 @@ fn finish(args: &RunArgs, ready: &Ready, input: &[f32], values: &[Vec<f32>]) -> 
         write(path, &ports[0].shape, &values[0])?;
     }
     if let Some(folder) = &args.features {
-        std::fs::create_dir_all(folder)
-            .map_err(|error| Failure::about(folder.display(), format!("cannot be made: {error}")))?;
+        std::fs::create_dir_all(folder).map_err(|error| {
+            Failure::about(folder.display(), format!("cannot be made: {error}"))
+        })?;
         let mut written = HashSet::new();
         for (port, values) in ports.iter().zip(values) {
             // An output that is also a stage's end is there once.
@@ -193,36 +194,6 @@ fn no_classes(ready: &Ready) -> Failure {
         "the network gives no classes to name, its outputs are {}: write them with --output or --features",
         results::outputs(&ready.session)
     ))
-}
-
-/// What the dialect says about photos, for the decoder's side.
-fn preprocess(network: &Network) -> Result<Preprocess, Failure> {
-    let [_, rows, columns, channels] = network.expanded.input;
-    let own = &network.expanded.preprocess;
-    if own.crop != [rows, columns] {
-        return Err(Failure::Input(format!(
-            "the spec's `crop` is {}x{}, the network's input is {rows}x{columns}",
-            own.crop[0], own.crop[1]
-        )));
-    }
-    if channels != 1 && channels != 3 {
-        return Err(Failure::Input(photo::PhotoError::Channels(channels).to_string()));
-    }
-    Ok(Preprocess {
-        resize: match own.resize {
-            expand::Resize::ShortSide(side) => Resize::ShortSide(side),
-            expand::Resize::Exact(sides) => Resize::Cover(sides),
-        },
-        filter: match own.interpolation {
-            expand::Filter::Nearest => Filter::Nearest,
-            expand::Filter::Bilinear => Filter::Bilinear,
-            expand::Filter::Bicubic => Filter::Bicubic,
-        },
-        crop: own.crop,
-        mean: own.mean.clone(),
-        std: own.std.clone(),
-        channels,
-    })
 }
 
 /// Decodes and prepares the photos of a batch on several threads; for each, what went wrong.
@@ -278,12 +249,7 @@ impl Printer {
         Printer { array: json.then(Vec::new) }
     }
 
-    fn print(
-        &mut self,
-        naming: &Naming,
-        file: &str,
-        guesses: &[crate::labels::Guess],
-    ) -> Outcome {
+    fn print(&mut self, naming: &Naming, file: &str, guesses: &[crate::labels::Guess]) -> Outcome {
         match &mut self.array {
             Some(array) => array.push(naming.json(file, guesses)),
             None => {

@@ -44,12 +44,12 @@ impl Table {
             if self.rules.contains(&number) {
                 writeln!(out, "{}", "─".repeat(total))?;
             }
-            let cells = row.iter().zip(&widths).zip(&self.columns).map(|((cell, &width), align)| {
-                match align {
+            let cells = row.iter().zip(&widths).zip(&self.columns).map(
+                |((cell, &width), align)| match align {
                     Align::Left => format!("{cell:<width$}"),
                     Align::Right => format!("{cell:>width$}"),
-                }
-            });
+                },
+            );
             let line = cells.collect::<Vec<_>>().join("  ");
             writeln!(out, "{}", line.trim_end())?;
         }
@@ -62,7 +62,7 @@ pub fn thousands(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -67,6 +67,9 @@ fn decode_bytes(bytes: &[u8]) -> Result<Photo, PhotoError> {
     if !matches!(format, Some(ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::WebP)) {
         return Err(PhotoError::Format { found: describe(bytes, format) });
     }
+    if format == Some(ImageFormat::Jpeg) && !jpeg_is_whole(bytes) {
+        return Err(cut_off());
+    }
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_DECODER_MEMORY);
@@ -114,13 +117,42 @@ impl Photo {
     }
 }
 
+fn cut_off() -> PhotoError {
+    PhotoError::Damaged("it ends before the image does".into())
+}
+
+/// Whether a JPEG file reaches its end marker. The decoder fills in grey for what is missing, which
+/// would be named like any photo.
+fn jpeg_is_whole(bytes: &[u8]) -> bool {
+    const END_OF_IMAGE: u8 = 0xd9;
+    // Behind the start marker. In segments anything may stand (thumbnails with an end of their own),
+    // so they are skipped by their lengths; in the coded data between them, 0xff is followed by 0
+    // or a restart marker.
+    let mut at = 2;
+    while let Some(skipped) = bytes.get(at..).and_then(|rest| rest.iter().position(|&b| b == 0xff))
+    {
+        at += skipped + 1;
+        match bytes.get(at) {
+            Some(&END_OF_IMAGE) => return true,
+            // Stuffed, a restart, a fill byte, or another marker without a length.
+            Some(0x00 | 0x01 | 0xd0..=0xd8 | 0xff) => {}
+            Some(_) => match bytes.get(at + 1..at + 3) {
+                Some(&[high, low]) => at += 1 + usize::from(u16::from_be_bytes([high, low])).max(2),
+                _ => return false,
+            },
+            None => return false,
+        }
+    }
+    false
+}
+
 fn explain(error: ImageError) -> PhotoError {
     match error {
         ImageError::Limits(_) => {
             PhotoError::TooLarge("decoding it takes more memory than allowed: scale it down".into())
         }
         ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            PhotoError::Damaged("it ends before the image does".into())
+            cut_off()
         }
         other => PhotoError::Damaged(other.to_string()),
     }
@@ -242,20 +274,29 @@ mod tests {
         !bytes.iter().fold(!0, step)
     }
 
+    /// Pixels that no coder makes small.
+    fn noise(count: usize) -> Vec<u8> {
+        let mut state = 1u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        };
+        (0..count).map(|_| next()).collect()
+    }
+
     #[test]
-    fn every_cut_and_every_flip_is_an_answer() {
-        let whole = png(&[90; 300], 10, 10, ExtendedColorType::Rgb8);
+    fn every_cut_is_an_error_and_every_flip_an_answer() {
+        let pixels = noise(24 * 16 * 3);
         let mut jpeg = Vec::new();
-        JpegEncoder::new(&mut jpeg)
-            .write_image(&[90; 768], 16, 16, ExtendedColorType::Rgb8)
-            .unwrap();
+        JpegEncoder::new(&mut jpeg).write_image(&pixels, 24, 16, ExtendedColorType::Rgb8).unwrap();
         let mut webp = Vec::new();
         image::codecs::webp::WebPEncoder::new_lossless(&mut webp)
-            .write_image(&[90; 768], 16, 16, ExtendedColorType::Rgb8)
+            .write_image(&pixels, 24, 16, ExtendedColorType::Rgb8)
             .unwrap();
-        for bytes in [whole, jpeg, webp] {
-            for end in 0..bytes.len() / 2 {
-                assert!(decode_bytes(&bytes[..end]).is_err(), "cut at {end}");
+        for bytes in [png(&pixels, 24, 16, ExtendedColorType::Rgb8), jpeg, webp] {
+            // Behind the pixels stand an end marker and checksums, which decoders may do without.
+            for end in 0..bytes.len() - 40 {
+                assert!(decode_bytes(&bytes[..end]).is_err(), "cut at {end} of {}", bytes.len());
             }
             for at in 0..bytes.len() {
                 let mut flipped = bytes.clone();
@@ -264,6 +305,16 @@ mod tests {
                 let _ = decode_bytes(&flipped);
             }
         }
+    }
+
+    #[test]
+    fn a_thumbnail_does_not_end_a_jpeg() {
+        let mut bytes = vec![0xff, 0xd8, 0xff, 0xe1, 0, 6, 0xff, 0xd8, 0xff, 0xd9];
+        assert!(!jpeg_is_whole(&bytes));
+        bytes.extend([0xff, 0xda, 0, 2, 7, 0xff, 0, 0xff, 0xd0, 7]);
+        assert!(!jpeg_is_whole(&bytes));
+        bytes.extend([0xff, 0xd9, b'm', b'o', b'r', b'e']);
+        assert!(jpeg_is_whole(&bytes));
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub enum PhotoError {
     #[error("{0}")]
     Read(#[from] std::io::Error),
     /// Neither JPEG nor PNG nor WebP.
-    #[error("{found}, not a JPEG, PNG or WebP image: convert it to one of these")]
+    #[error("{found} instead of a JPEG, PNG or WebP image: convert it to one of these")]
     Format {
         /// What it seems to be.
         found: String,
@@ -42,6 +42,16 @@ pub enum PhotoError {
     /// Larger than the limits.
     #[error("{0}")]
     TooLarge(String),
+    /// The dialect cuts out another size than the network takes.
+    #[error(
+        "the spec's `crop` is {}x{}, the network's input is {}x{}", crop[0], crop[1], input[0], input[1]
+    )]
+    Crop {
+        /// Rows and columns of the crop.
+        crop: [usize; 2],
+        /// Rows and columns of the input.
+        input: [usize; 2],
+    },
     /// The network takes images of a kind that a photo is not.
     #[error(
         "the network takes {0} channels, a photo has 3 (or 1, as grey): give an array with --input"

@@ -3,6 +3,7 @@
 use super::{Photo, PhotoError};
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use netwright_compiler::expand::{self, Expanded};
 
 /// How levels are interpolated. The two smooth filters widen with the scale (antialiasing).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,36 @@ pub struct Preprocess {
 }
 
 impl Preprocess {
+    /// What a network's dialect says.
+    ///
+    /// # Errors
+    /// When its crop is not the network's input, or that has neither 1 nor 3 channels.
+    pub fn of(network: &Expanded) -> Result<Preprocess, PhotoError> {
+        let [_, rows, columns, channels] = network.input;
+        let own = &network.preprocess;
+        if own.crop != [rows, columns] {
+            return Err(PhotoError::Crop { crop: own.crop, input: [rows, columns] });
+        }
+        if channels != 1 && channels != 3 {
+            return Err(PhotoError::Channels(channels));
+        }
+        Ok(Preprocess {
+            resize: match own.resize {
+                expand::Resize::ShortSide(side) => Resize::ShortSide(side),
+                expand::Resize::Exact(sides) => Resize::Cover(sides),
+            },
+            filter: match own.interpolation {
+                expand::Filter::Nearest => Filter::Nearest,
+                expand::Filter::Bilinear => Filter::Bilinear,
+                expand::Filter::Bicubic => Filter::Bicubic,
+            },
+            crop: own.crop,
+            mean: own.mean.clone(),
+            std: own.std.clone(),
+            channels,
+        })
+    }
+
     /// Number of values that [`Preprocess::apply`] writes.
     pub fn elements(&self) -> usize {
         self.channels * self.crop[0] * self.crop[1]

@@ -292,7 +292,7 @@ fn block(
                 let op = [GImmOp::Add, GImmOp::Mul, GImmOp::Shl, GImmOp::Shr][part as usize % 4];
                 let imm = match op {
                     GImmOp::Shl | GImmOp::Shr => i64::from(part),
-                    _ if part % 3 == 0 => 0x1_2345_6789,
+                    _ if part.is_multiple_of(3) => 0x1_2345_6789,
                     _ => -17,
                 };
                 b.push(Op::GImm { op, dst: gd, a: gx, imm });

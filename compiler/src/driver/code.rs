@@ -43,11 +43,7 @@ pub fn compile(graph: &Graph, options: &Options) -> Result<Code, DriverError> {
     let start = Instant::now();
     let fused = passes::optimize(
         graph,
-        &passes::Options {
-            features: options.features,
-            fuse: options.fuse,
-            verify: options.verify,
-        },
+        &passes::Options { features: options.features, fuse: options.fuse, verify: options.verify },
     )?;
     let passes = start.elapsed();
     let start = Instant::now();

@@ -30,8 +30,9 @@ impl<'a> InterpretedNetwork<'a> {
             graph.features.clear();
         }
         netwright_ir::verify(&graph).map_err(netwright_ir::RunError::Invalid)?;
-        let port = |name: &str, id: NodeId| {
-            Port { name: name.into(), shape: channels_first(graph.shape(id)) }
+        let port = |name: &str, id: NodeId| Port {
+            name: name.into(),
+            shape: channels_first(graph.shape(id)),
         };
         let is_input = |id: &NodeId| matches!(graph.node(*id).op, Op::Input);
         let inputs =
@@ -71,7 +72,8 @@ impl Network for InterpretedNetwork<'_> {
         }
         let results = &self.results;
         interpreter.run_each(&tensors, results, &mut |id, value| {
-            for (output, _) in outputs.iter_mut().zip(results).filter(|(_, result)| **result == id) {
+            for (output, _) in outputs.iter_mut().zip(results).filter(|(_, result)| **result == id)
+            {
                 to_channels_first(value, output);
             }
         })?;

@@ -108,7 +108,9 @@ pub enum DriverError {
         expected: usize,
     },
     /// The weights were packed for other code.
-    #[error("the packed weights have {given} bytes, the code reads {expected}: pack them with this code")]
+    #[error(
+        "the packed weights have {given} bytes, the code reads {expected}: pack them with this code"
+    )]
     OtherWeights {
         /// Bytes given.
         given: usize,

@@ -56,6 +56,10 @@ impl Findings {
         }
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
     pub fn mark(&self) -> Mark {
         Mark(self.found.len())
     }

@@ -395,11 +395,19 @@ impl<'a> Expander<'a> {
             let mark = self.findings.mark();
             let columns = self.columns(table, None);
             self.findings.forget(mark);
-            known.extend(columns.into_iter().flat_map(|column| column.names));
+            known.extend(columns.into_iter().flat_map(|column| {
+                // Its own name first; the role's other names only help to find it.
+                std::iter::once(column.name).chain(column.names)
+            }));
         }
         let spec: &'a crate::spec::Spec = self.spec;
         for rule in &network.columns {
             let name = rule.name.text.as_str();
+            let mut scope = Scope::network(0);
+            for local in ["x", "i", "last", "stage", "n", "row", "prev", name] {
+                scope.set(local, Value::Poison);
+            }
+            self.lint_expr(&rule.value, &mut scope);
             let of_block = spec
                 .block_ids()
                 .filter(|id| spec.block(*id).0 == 0)
@@ -410,8 +418,12 @@ impl<'a> Expander<'a> {
             }
             let message = format!("no table has a column `{name}`");
             let error = Diagnostic::error(codes::COLUMN_RULE, rule.name.span, message);
-            let plain: Vec<&str> =
-                known.iter().map(String::as_str).filter(|name| is_identifier(name)).collect();
+            let mut plain: Vec<&str> = Vec::new();
+            for name in known.iter().map(String::as_str).filter(|name| is_identifier(name)) {
+                if !plain.contains(&name) {
+                    plain.push(name);
+                }
+            }
             let fault = self.with_near(error, name, plain, "the columns are");
             self.report_fault(fault);
         }

@@ -1,7 +1,7 @@
 //! The network's results: the last row, or what `output` lines name.
 
 use super::codes;
-use super::expander::{Eval, Expander};
+use super::expander::{Eval, Expander, Fault};
 use super::scope::Scope;
 use crate::names::near_miss;
 use netwright_grammar::Diagnostic;
@@ -57,6 +57,9 @@ impl Expander<'_> {
         if let Some((_, id)) = self.graph.features.iter().find(|(name, _)| *name == text) {
             return Ok(*id);
         }
+        if self.may_exist(&text) {
+            return Err(Fault::Known);
+        }
         let shown = self.text(path.span);
         let message = format!("nothing is called `{shown}`");
         let error = Diagnostic::error(codes::OUTPUT, path.span, message);
@@ -66,8 +69,10 @@ impl Expander<'_> {
             .cloned()
             .chain(self.graph.features.iter().map(|(name, _)| name.clone()))
             .collect();
-        let rows: Vec<&str> =
+        let mut rows: Vec<&str> =
             known.iter().map(String::as_str).filter(|name| !name.contains('.')).collect();
+        rows.sort_unstable();
+        rows.dedup();
         Err(match near_miss(&text, known.iter().map(String::as_str)) {
             Some(near) => error.help(format!("did you mean `{near}`?")),
             None => error.help(format!(
@@ -77,6 +82,16 @@ impl Expander<'_> {
             )),
         }
         .into())
+    }
+
+    /// Whether a row that went wrong would have made the value.
+    fn may_exist(&self, path: &str) -> bool {
+        let root = path.split('.').next().unwrap_or_default();
+        let label = format!("{root}:");
+        let mut rows = self.network.tables.iter().flat_map(|table| &table.rows);
+        let labelled = rows.any(|row| row.cells.iter().any(|cell| cell.text.contains(&label)));
+        let numbered = root == "blocks" || root.starts_with("stage");
+        !self.findings.is_empty() && (labelled || numbered || !self.network.body.is_empty())
     }
 
     fn dotted(&mut self, path: &Expr) -> Eval<String> {

@@ -12,8 +12,19 @@ use netwright_grammar::{Diagnostic, Span};
 use std::rc::Rc;
 
 /// Words that stand for themselves where nothing else has their name.
-pub(crate) const WORDS: [&str; 9] =
-    ["symmetric", "same", "valid", "zero", "reflect", "replicate", "nearest", "bilinear", "bicubic"];
+pub(crate) const WORDS: [&str; 11] = [
+    "symmetric",
+    "same",
+    "valid",
+    "zero",
+    "reflect",
+    "replicate",
+    "nearest",
+    "bilinear",
+    "bicubic",
+    "timm",
+    "torchvision",
+];
 
 /// Printed cells of a row, by role name: what `row.` and `prev.` read.
 pub(crate) type Record = Vec<(String, Value)>;

@@ -80,14 +80,7 @@ fn with_scalar(rewrite: &mut Rewrite<'_>, id: NodeId, op: Binary, a: NodeId, b: 
 }
 
 /// `x * sigmoid(x)` and `x * hard_sigmoid(x)`.
-fn gated(
-    rewrite: &mut Rewrite<'_>,
-    log: &mut Log,
-    id: NodeId,
-    op: Binary,
-    a: NodeId,
-    b: NodeId,
-) {
+fn gated(rewrite: &mut Rewrite<'_>, log: &mut Log, id: NodeId, op: Binary, a: NodeId, b: NodeId) {
     if op != Binary::Mul {
         return;
     }
@@ -119,14 +112,7 @@ fn close(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-7
 }
 
-fn affine(
-    rewrite: &mut Rewrite<'_>,
-    log: &mut Log,
-    id: NodeId,
-    x: NodeId,
-    mul: f64,
-    add: f64,
-) {
+fn affine(rewrite: &mut Rewrite<'_>, log: &mut Log, id: NodeId, x: NodeId, mul: f64, add: f64) {
     if mul == 1.0 && add == 0.0 {
         return rewrite.replace(id, x);
     }
@@ -148,14 +134,7 @@ fn affine(
     }
 }
 
-fn clamp(
-    rewrite: &mut Rewrite<'_>,
-    log: &mut Log,
-    id: NodeId,
-    x: NodeId,
-    low: f64,
-    high: f64,
-) {
+fn clamp(rewrite: &mut Rewrite<'_>, log: &mut Log, id: NodeId, x: NodeId, low: f64, high: f64) {
     if low == f64::NEG_INFINITY && high == f64::INFINITY {
         return rewrite.replace(id, x);
     }

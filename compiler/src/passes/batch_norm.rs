@@ -53,7 +53,8 @@ fn scale(
 ) -> Result<NodeId, ShapeError> {
     let name = rewrite.name(id).to_string();
     let channels = rewrite.shape(vectors[0])[0];
-    let ones = rewrite.constant(format!("{name}.ones"), Tensor::new([channels], vec![1.0; channels]))?;
+    let ones =
+        rewrite.constant(format!("{name}.ones"), Tensor::new([channels], vec![1.0; channels]))?;
     let zeros = rewrite.constant(format!("{name}.zeros"), Tensor::zeros([channels]))?;
     let operands = vec![ones, vectors[0], zeros, zeros, vectors[3]];
     rewrite.push(format!("{name}.scale"), Op::BatchNorm { eps }, operands)

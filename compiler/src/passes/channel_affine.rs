@@ -57,7 +57,8 @@ fn step(rewrite: &Rewrite<'_>, id: NodeId) -> Option<(NodeId, Step)> {
                 let shape = rewrite.shape(vector);
                 let length: usize = shape.iter().product();
                 let fits = length == 1 || (length == channels && shape.last() == Some(&channels));
-                (rewrite.known(vector) && fits && rewrite.shape(x) == rewrite.shape(id)).then_some(())
+                (rewrite.known(vector) && fits && rewrite.shape(x) == rewrite.shape(id))
+                    .then_some(())
             };
             if per_channel(a, b).is_some() {
                 let known = matches!(op, Binary::Add | Binary::Sub | Binary::Mul | Binary::Div);

@@ -122,7 +122,8 @@ fn candidates(rewrite: &Rewrite<'_>, id: NodeId) -> Vec<(NodeId, Vec<PostOp>)> {
         _ => Vec::new(),
     };
     candidates.retain(|(producer, _)| {
-        !rewrite.known(*producer) || (rewrite.known(id) && has_epilogue(&rewrite.node(*producer).op))
+        !rewrite.known(*producer)
+            || (rewrite.known(id) && has_epilogue(&rewrite.node(*producer).op))
     });
     candidates
 }

@@ -15,11 +15,7 @@ pub(super) struct Layer {
 
 /// The layer that makes `value`, if its weights may change for the sake of `user`, its only reader.
 /// Otherwise why not.
-pub(super) fn layer(
-    rewrite: &Rewrite<'_>,
-    value: NodeId,
-    user: NodeId,
-) -> Result<Layer, String> {
+pub(super) fn layer(rewrite: &Rewrite<'_>, value: NodeId, user: NodeId) -> Result<Layer, String> {
     let node = rewrite.node(value);
     if !matches!(node.op, Op::Conv(_) | Op::Linear) {
         return Err(format!("its operand is made by {}", node.op.mnemonic()));
@@ -28,7 +24,10 @@ pub(super) fn layer(
         return Err("the layer's value goes through further steps before".into());
     }
     if rewrite.uses(value) != 1 {
-        return Err(format!("the value before is also read by {}", rewrite.other_user(value, user)));
+        return Err(format!(
+            "the value before is also read by {}",
+            rewrite.other_user(value, user)
+        ));
     }
     if !node.inputs[1..].iter().all(|&input| rewrite.known(input)) {
         return Err("the layer's weights are computed from the image".into());

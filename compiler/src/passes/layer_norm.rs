@@ -71,9 +71,10 @@ fn readers(
             _ => false,
         };
         let node = rewrite.node(reader);
-        let weights_known = node.inputs.get(1..).is_some_and(|weights| {
-            weights.iter().all(|&weight| rewrite.known(weight))
-        });
+        let weights_known = node
+            .inputs
+            .get(1..)
+            .is_some_and(|weights| weights.iter().all(|&weight| rewrite.known(weight)));
         if !(pointwise && weights_known && reads == 1 && node.inputs[0] == id) {
             return Err(format!("{} ({}) reads it too", node.name, node.op.mnemonic()));
         }
@@ -101,8 +102,7 @@ fn absorb(
         _ => rewrite.reshape(gamma, &[channels, 1, 1])?,
     };
     let weight_name = rewrite.name(weight).to_string();
-    let scaled =
-        rewrite.push(weight_name, Op::Binary(Binary::Mul), vec![weight, per_column])?;
+    let scaled = rewrite.push(weight_name, Op::Binary(Binary::Mul), vec![weight, per_column])?;
     let matrix = rewrite.reshape(weight, &[outputs, channels])?;
     let mut operands = vec![beta, matrix];
     operands.extend(inputs.get(2));

@@ -198,7 +198,8 @@ pub(super) fn tidy(graph: &mut Graph) {
     for (i, id) in order.iter().enumerate() {
         place[id.index()] = NodeId(i as u32);
     }
-    let mut old: Vec<Option<Node>> = std::mem::take(&mut graph.nodes).into_iter().map(Some).collect();
+    let mut old: Vec<Option<Node>> =
+        std::mem::take(&mut graph.nodes).into_iter().map(Some).collect();
     for id in order {
         if let Some(mut node) = old[id.index()].take() {
             node.map_reads(|read| place[read.index()]);

@@ -71,12 +71,7 @@ fn sink(
 }
 
 /// The shape that the other operand of `id` needs before the reshape of `x`, if there is one.
-fn shape_before(
-    rewrite: &Rewrite<'_>,
-    other: NodeId,
-    id: NodeId,
-    x: NodeId,
-) -> Option<Vec<usize>> {
+fn shape_before(rewrite: &Rewrite<'_>, other: NodeId, id: NodeId, x: NodeId) -> Option<Vec<usize>> {
     let (after, before) = (rewrite.shape(id), rewrite.shape(x));
     let shape = rewrite.shape(other);
     let length: usize = shape.iter().product();

@@ -25,8 +25,7 @@ pub(super) fn run(graph: &mut Graph, _log: &mut Log) -> Result<(), ShapeError> {
         if let Some((axis, start, len)) = consecutive(&rewrite, id) {
             let node = rewrite.node(id);
             let (name, x, shape) = (node.name.clone(), node.inputs[0], node.shape.clone());
-            let slice =
-                rewrite.push(name, Op::Slice { axis, start, len, step: 1 }, vec![x])?;
+            let slice = rewrite.push(name, Op::Slice { axis, start, len, step: 1 }, vec![x])?;
             rewrite.set(id, Op::Reshape { shape }, vec![slice], Vec::new());
             continue;
         }
@@ -54,9 +53,7 @@ fn nothing_changes(rewrite: &Rewrite<'_>, id: NodeId) -> bool {
         Op::Concat { .. } => node.inputs.len() == 1,
         // Without a change of size every interpolation meets its own cells.
         Op::Resize { size, .. } => size[..] == x[1..3],
-        Op::Pool(pool) => {
-            pool.kernel == [1, 1] && pool.stride == [1, 1] && node.shape == x
-        }
+        Op::Pool(pool) => pool.kernel == [1, 1] && pool.stride == [1, 1] && node.shape == x,
         _ => false,
     }
 }
@@ -70,7 +67,7 @@ fn only_renames(rewrite: &Rewrite<'_>, id: NodeId) -> bool {
             let moved: Vec<usize> = perm.iter().copied().filter(|&axis| x[axis] != 1).collect();
             moved.is_sorted()
         }
-        Op::Expand { .. } => x.iter().product::<usize>() == node.shape.iter().product(),
+        Op::Expand { .. } => x.iter().product::<usize>() == node.shape.iter().product::<usize>(),
         Op::Reduce { kind, axes, .. } => {
             *kind != Reduce::L2 && axes.iter().all(|&axis| x[axis] == 1)
         }

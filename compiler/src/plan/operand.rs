@@ -19,9 +19,9 @@ pub(crate) fn operand_class(node: &Node, x: &[usize], operand: &[usize]) -> Opti
         // The kernel's channel is the position in the axes after the reduced ones.
         Op::Reduce { axes, .. } => match class {
             Operand::Full | Operand::Scalar => true,
-            Operand::Channel => {
-                axes.last().is_some_and(|&last| x[last + 1..].iter().product::<usize>() == value[value.len() - 1])
-            }
+            Operand::Channel => axes.last().is_some_and(|&last| {
+                x[last + 1..].iter().product::<usize>() == value[value.len() - 1]
+            }),
             Operand::ImageChannel => false,
         },
         _ => false,

@@ -15,7 +15,11 @@ impl fmt::Display for Plan {
         for (i, port) in self.outputs.iter().enumerate() {
             writeln!(f, "output out{i} {} {:?}", port.name, port.shape)?;
         }
-        writeln!(f, "arena {} bytes, weights {} bytes", program.arena_bytes, program.weights_bytes)?;
+        writeln!(
+            f,
+            "arena {} bytes, weights {} bytes",
+            program.arena_bytes, program.weights_bytes
+        )?;
         writeln!(f, "\nkernels")?;
         for (i, kernel) in program.kernels.iter().enumerate() {
             writeln!(f, "  k{i} {}", name::kernel(kernel))?;

@@ -209,8 +209,7 @@ mod tests {
 
     #[test]
     fn axes_merge_where_all_operands_walk_on() {
-        let (shape, [a, b]) =
-            merge_axes(&[2, 1, 3, 4], [&[12usize, 9, 4, 1], &[0, 0, 0, 1]]);
+        let (shape, [a, b]) = merge_axes(&[2, 1, 3, 4], [&[12usize, 9, 4, 1], &[0, 0, 0, 1]]);
         assert_eq!((shape, a, b), (vec![6, 4], vec![4, 1], vec![0, 1]));
         let (shape, [a]) = merge_axes(&[1, 1], [&[5usize, 7]]);
         assert!(shape.is_empty() && a.is_empty());

@@ -28,9 +28,9 @@ pub fn split_variant(reference: &str) -> (&str, Option<&str>) {
     match reference.rsplit_once(':') {
         // `C:\nets\mine.arch` has no variant, nor has the name of a file that contains a colon.
         Some((spec, variant))
-            if !spec.is_empty()
-                && !variant.contains(['/', '\\'])
-                && !(variant.ends_with(".arch") && Path::new(reference).exists()) =>
+            if !(spec.is_empty()
+                || variant.contains(['/', '\\'])
+                || variant.ends_with(".arch") && Path::new(reference).exists()) =>
         {
             (spec, Some(variant))
         }

@@ -183,6 +183,10 @@ pub fn random_graph(seed: u64, steps: usize) -> Graph {
             net.graph.features.push((format!("feature{i}"), value));
         }
     }
+    if net.graph.outputs.is_empty() {
+        // All values are read, by steps whose results were too large to go on with.
+        net.output("last", values[values.len() - 1]);
+    }
     net.graph
 }
 
@@ -274,7 +278,8 @@ fn random_step(net: &mut Net, n: &mut Numbers, x: NodeId, values: &[NodeId]) -> 
             net.op(Op::Reshape { shape: new }, &[x])
         }
         15 => {
-            let kind = [Reduce::Sum, Reduce::Mean, Reduce::Max, Reduce::Min, Reduce::L2][n.below(5)];
+            let kind =
+                [Reduce::Sum, Reduce::Mean, Reduce::Max, Reduce::Min, Reduce::L2][n.below(5)];
             let axes: Vec<usize> = (1..rank).filter(|_| n.below(2) == 0).collect();
             if axes.is_empty() || (axes.len() + 1 >= rank && n.below(2) == 0) {
                 return None;

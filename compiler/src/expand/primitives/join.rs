@@ -89,7 +89,7 @@ fn split(this: &mut Expander<'_>, args: &Args) -> Eval<Value> {
         }
         _ => {
             let parts = args.count("parts")?;
-            if length % parts != 0 || parts > length {
+            if !length.is_multiple_of(parts) || parts > length {
                 let message = format!("{parts} equal parts do not divide the axis of length {length}");
                 return Err(fail(message).into());
             }

@@ -172,6 +172,10 @@ impl<'a> Expander<'a> {
         let mut result = self.run_row(&plan, x, &mut flow.position, &[]).ok();
         if let (Some(wrong), Some(expected), Some(start)) = (mismatch, expected, start) {
             // Either the printed cell is wrong or a row above is. What the next cell prints decides.
+            let agreement = |this: &Self, id: Option<NodeId>| {
+                id.map_or(0, |id| expected.printed.agreement(this.shape(id)))
+            };
+            let own = agreement(self, result);
             let fits = result.is_some_and(|id| expected.printed.fits(self.shape(id)));
             let channels = self.shape(x).last().copied();
             if !fits && let Some(shape) = wrong.printed.shape(self.batch, channels) {
@@ -180,7 +184,7 @@ impl<'a> Expander<'a> {
                 let mut position = at_start.clone();
                 let other = self.input("printed", shape, wrong.span).ok();
                 let other = other.and_then(|x| self.run_row(&plan, x, &mut position, &[]).ok());
-                if other.is_some_and(|id| expected.printed.fits(self.shape(id))) {
+                if agreement(self, other) > own {
                     result = other;
                 } else {
                     self.restore(start);

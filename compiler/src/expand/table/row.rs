@@ -435,7 +435,8 @@ impl<'a> Expander<'a> {
         }
         let given = self.eval_arguments(&part.arguments, signature, scope);
         wrong.extend(binder.all(given.into_iter().map(|Argued { given, .. }| given).collect()));
-        for name in absent {
+        // `-` is a value for a block's parameter; a primitive says that it lacks its argument.
+        for name in absent.into_iter().filter(|_| matches!(signature, Signature::Block(_))) {
             let free = signature.find(name).filter(|&at| signature.required(at));
             if let Some(at) = free
                 && binder.slots[at].is_none()

@@ -59,6 +59,24 @@ impl Printed {
         }
     }
 
+    /// How many of the printed numbers a tensor's shape has.
+    pub fn agreement(&self, shape: &[usize]) -> usize {
+        let own: &[usize] = match self {
+            Printed::Size(size) => size,
+            Printed::Map(map) => map,
+            Printed::Vector(c) => std::slice::from_ref(c),
+        };
+        let of = match (self, shape) {
+            (Printed::Size(_), [_, h, w, _]) => vec![*h, *w],
+            (_, [_, rest @ ..]) => rest.to_vec(),
+            _ => Vec::new(),
+        };
+        if of.len() != own.len() {
+            return usize::from(self.fits(shape)) * own.len();
+        }
+        own.iter().zip(&of).filter(|(a, b)| a == b).count()
+    }
+
     /// A tensor's shape that fits; `channels` are used where only rows and columns are printed.
     pub fn shape(&self, batch: usize, channels: Option<usize>) -> Option<Vec<usize>> {
         match self {

@@ -16,9 +16,8 @@ impl Lower<'_> {
         let node = graph.node(id);
         let x_id = node.inputs[0];
         let (x, y) = (graph.shape(x_id), &node.shape);
-        let windows = conv
-            .windows([x[1], x[2]])
-            .map_err(|error| self.unsupported(id, &error.to_string()))?;
+        let windows =
+            conv.windows([x[1], x[2]]).map_err(|error| self.unsupported(id, &error.to_string()))?;
         let mut kernel = ConvKernel {
             batch: x[0],
             in_h: x[1],
@@ -80,12 +79,7 @@ impl Lower<'_> {
     }
 
     /// Emits a convolution with its packed weights and epilogue.
-    fn product(
-        &mut self,
-        id: NodeId,
-        mut kernel: ConvKernel,
-        x: View,
-    ) -> Result<View, PlanError> {
+    fn product(&mut self, id: NodeId, mut kernel: ConvKernel, x: View) -> Result<View, PlanError> {
         let graph = self.graph;
         let node = graph.node(id);
         if !node.inputs[1..].iter().all(|input| self.known[input.index()]) {
@@ -97,13 +91,17 @@ impl Lower<'_> {
         let (steps, operands, rest) = self.epilogue(id)?;
         let by_image = |post: &Post| matches!(post, Post::Binary(_, Operand::ImageChannel));
         // Rows of all images together tile better than those of each image.
-        if kernel.in_h == 1 && kernel.kernel == [1, 1] && !steps.iter().any(by_image) {
-            let flat = kernel.stride == [1, 1] && kernel.pad == [0, 0] && !kernel.input_nchw;
-            if flat {
-                kernel.in_w *= kernel.batch;
-                kernel.out_w *= kernel.batch;
-                kernel.batch = 1;
-            }
+        let row_by_row = kernel.kernel == [1, 1]
+            && kernel.stride == [1, 1]
+            && kernel.pad == [0, 0]
+            && kernel.in_h == 1
+            && kernel.out_h == 1
+            && kernel.in_w == kernel.out_w
+            && !kernel.input_nchw;
+        if row_by_row && !steps.iter().any(by_image) {
+            kernel.in_w *= kernel.batch;
+            kernel.out_w *= kernel.batch;
+            kernel.batch = 1;
         }
         let content = Content::Conv {
             kernel: kernel.clone(),

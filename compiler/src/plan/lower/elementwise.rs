@@ -13,20 +13,29 @@ impl<'g> Lower<'g> {
     pub(super) fn elementwise(&mut self, id: NodeId) -> Result<View, PlanError> {
         let graph = self.graph;
         let node = graph.node(id);
-        let mut inputs = vec![self.view(node.inputs[0])?.expand(&node.shape)];
+        let mut inputs = vec![self.quickest(node.inputs[0])?.expand(&node.shape)];
         let mut steps = Vec::with_capacity(1 + node.post.len());
         match &node.op {
             Op::Unary(unary) => steps.push(Post::Unary(function(*unary))),
             Op::Clamp { low, high } => steps.push(Post::Unary(clamp(*low, *high))),
             Op::Affine { mul, add } => steps.push(Post::Unary(affine(*mul, *add))),
             Op::Binary(op) => {
-                inputs.push(self.view(node.inputs[1])?.expand(&node.shape));
+                inputs.push(self.quickest(node.inputs[1])?.expand(&node.shape));
                 steps.push(Post::Binary(arithmetic(*op), Operand::Full));
             }
             _ => return Err(self.unsupported(id, "it is not elementwise")),
         }
         self.fused(&node.post, &node.shape, &mut inputs, &mut steps)?;
         Ok(self.map(&node.name, &node.shape, inputs, steps))
+    }
+
+    /// The value of an operand for a kernel that takes any strides: its dense copy, if another step
+    /// has needed one already.
+    fn quickest(&mut self, id: NodeId) -> Result<View, PlanError> {
+        match self.dense.get(&id) {
+            Some(copy) => Ok(copy.clone()),
+            None => self.view(id),
+        }
     }
 
     /// Applies the fused steps that a kernel could not.
@@ -56,7 +65,7 @@ impl<'g> Lower<'g> {
     ) -> Result<(), PlanError> {
         for post in posts {
             if let PostOp::Binary { operand, .. } = post {
-                inputs.push(self.view(*operand)?.expand(shape));
+                inputs.push(self.quickest(*operand)?.expand(shape));
             }
             steps.push(step(post, Operand::Full));
         }
@@ -88,13 +97,7 @@ impl<'g> Lower<'g> {
     }
 
     /// Emits an elementwise kernel over inputs that are already broadcast to `shape`.
-    fn map(
-        &mut self,
-        name: &str,
-        shape: &[usize],
-        mut inputs: Vec<View>,
-        steps: Epilogue,
-    ) -> View {
+    fn map(&mut self, name: &str, shape: &[usize], mut inputs: Vec<View>, steps: Epilogue) -> View {
         for input in &mut inputs {
             if !self.addressable(input) {
                 *input = self.copied(name, input);

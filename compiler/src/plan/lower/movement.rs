@@ -78,12 +78,7 @@ impl Lower<'_> {
         Ok(out)
     }
 
-    pub(super) fn roll(
-        &mut self,
-        id: NodeId,
-        axis: usize,
-        shift: i64,
-    ) -> Result<View, PlanError> {
+    pub(super) fn roll(&mut self, id: NodeId, axis: usize, shift: i64) -> Result<View, PlanError> {
         let graph = self.graph;
         let node = graph.node(id);
         let x = self.view(node.inputs[0])?;
@@ -142,7 +137,8 @@ impl Lower<'_> {
                 strides.push(run.step * x.strides[axis] as isize);
             }
             self.copy_walk(&node.name, x.root, offset, &strides, &to, None);
-            let Some(axis) = (0..runs.len()).rev().find(|&axis| choice[axis] + 1 < runs[axis].len())
+            let Some(axis) =
+                (0..runs.len()).rev().find(|&axis| choice[axis] + 1 < runs[axis].len())
             else {
                 return Ok(out);
             };

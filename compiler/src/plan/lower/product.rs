@@ -18,22 +18,14 @@ impl Lower<'_> {
         let a = self.strided(node.inputs[0])?;
         let b = self.strided(node.inputs[1])?;
         let rank = node.shape.len();
-        let (leading, [m, n]) = (&node.shape[..rank - 2], [node.shape[rank - 2], node.shape[rank - 1]]);
+        let (leading, [m, n]) =
+            (&node.shape[..rank - 2], [node.shape[rank - 2], node.shape[rank - 1]]);
         let (a_batch, a_strides, [_, k]) = matrix(&a, leading, transpose_a);
         let (b_batch, b_strides, _) = matrix(&b, leading, transpose_b);
         let (batch, [a_batch, b_batch]) = merge_axes(leading, [&a_batch, &b_batch]);
         let (epilogue, operands, rest) = self.epilogue(id)?;
-        let mut kernel = MatMulKernel {
-            batch,
-            a_batch,
-            b_batch,
-            m,
-            n,
-            k,
-            a_strides,
-            b_strides,
-            epilogue,
-        };
+        let mut kernel =
+            MatMulKernel { batch, a_batch, b_batch, m, n, k, a_strides, b_strides, epilogue };
         merge_batch_into_rows(&mut kernel);
         let out = self.buffer(&node.name, &node.shape);
         let mut args = vec![a, b, out.clone()];
@@ -51,11 +43,7 @@ impl Lower<'_> {
 
 /// Strides of the leading axes (broadcast to `leading`), strides of rows and columns, and their
 /// numbers.
-fn matrix(
-    view: &View,
-    leading: &[usize],
-    transpose: bool,
-) -> (Vec<usize>, [usize; 2], [usize; 2]) {
+fn matrix(view: &View, leading: &[usize], transpose: bool) -> (Vec<usize>, [usize; 2], [usize; 2]) {
     let rank = view.shape.len();
     let (r, c) = if transpose { (rank - 1, rank - 2) } else { (rank - 2, rank - 1) };
     let outer = View {

@@ -15,8 +15,8 @@ impl Lower<'_> {
             return Err(self.unsupported(id, "it is no interpolation"));
         };
         let x = self.dense(node.inputs[0])?;
-        let [rows, columns] = [0, 1]
-            .map(|axis| taps(x.shape[axis + 1], size[axis], mode, align_corners, antialias));
+        let [rows, columns] =
+            [0, 1].map(|axis| taps(x.shape[axis + 1], size[axis], mode, align_corners, antialias));
         let mut words = Vec::with_capacity(2 * (rows.cells.len() + columns.cells.len()));
         for table in [&rows, &columns] {
             words.extend(pairs(table));
