@@ -60,6 +60,7 @@ pub(crate) struct Expander<'a> {
     pub calls: Vec<BlockId>,
     pub depth: usize,
     pub steps: u64,
+    pub grid_steps: u64,
     /// The row that is being expanded.
     pub row: Option<RowPlace>,
     /// Images in a batch.
@@ -103,6 +104,7 @@ impl<'a> Expander<'a> {
             calls: Vec::new(),
             depth: 0,
             steps: 0,
+            grid_steps: 0,
             row: None,
             batch: 1,
             at_defaults: false,

@@ -5,7 +5,7 @@
 
 use super::codes;
 use super::expander::{Eval, Expander, Fault};
-use super::limits::MAX_GRID;
+use super::limits::{MAX_GRID, MAX_GRID_STEPS};
 use super::scope::Scope;
 use crate::pure;
 use crate::value::Value;
@@ -48,7 +48,11 @@ impl Expander<'_> {
         let names: Vec<&str> = axes.iter().map(|(name, _)| name.text.as_str()).collect();
         let mut size = 0;
         let program = self.compile(body, &names, scope, &mut size)?;
-        self.steps = self.steps.saturating_add((total as u64).saturating_mul(size) / 32);
+        self.grid_steps = self.grid_steps.saturating_add((total as u64).saturating_mul(size));
+        if self.grid_steps > MAX_GRID_STEPS {
+            let message = "the network's grids together take too many steps";
+            return Err(Diagnostic::error(codes::TOO_LONG, span, message).into());
+        }
         let mut data = Vec::with_capacity(total);
         let mut at = vec![0usize; shape.len()];
         for _ in 0..total {

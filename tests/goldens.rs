@@ -1,0 +1,95 @@
+//! Whole networks against PyTorch's outputs, compiled and interpreted: every case of `tests/goldens/`.
+//! A failing case is named, with the first module of the reference that nothing in the network
+//! resembles, or the first feature in which compiled code differs from the interpreter.
+
+mod oracle;
+
+use netwright::Backend;
+use oracle::{Case, cases, run};
+
+fn family(name: &str, backend: Backend) {
+    let mut wrong = Vec::new();
+    let mut tried = 0;
+    for case in cases().iter().filter(|case| case.family() == name) {
+        tried += 1;
+        if let Err(message) = judge(case, backend) {
+            wrong.push(message);
+        }
+    }
+    assert!(tried > 0, "no case of {name}");
+    assert!(wrong.is_empty(), "{} of {tried} cases:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+fn judge(case: &Case, backend: Backend) -> Result<(), String> {
+    let network = case.network();
+    let input = case.input(network.expanded.input[3]);
+    let logits = run(&network, &input, backend, 0);
+    if backend == Backend::Interpreter {
+        return case
+            .judge(&logits)
+            .map_err(|message| format!("{message}\n    {}", case.first_difference(&network)));
+    }
+    let alone = run(&network, &input, backend, 1);
+    if alone != logits {
+        return Err(format!("{}: the bits depend on the number of threads", case.id));
+    }
+    case.judge(&logits)
+        .map_err(|message| format!("{message}\n    {}", case.first_miscompiled(&network)))
+}
+
+macro_rules! families {
+    ($($family:ident)*) => {
+        const FAMILIES: &[&str] = &[$(stringify!($family)),*];
+
+        mod compiled {
+            $(#[test]
+            fn $family() {
+                super::family(stringify!($family), super::Backend::Auto);
+            })*
+        }
+
+        mod portable {
+            $(#[test]
+            fn $family() {
+                super::family(stringify!($family), super::Backend::Portable);
+            })*
+        }
+
+        mod interpreted {
+            $(#[test]
+            fn $family() {
+                super::family(stringify!($family), super::Backend::Interpreter);
+            })*
+        }
+    };
+}
+
+families! {
+    mobilenet_v1 mobilenet_v2 mobilenet_v3 efficientnet efficientnet_lite resnet
+    efficientnet_v2 convnext vit swin swin_v2 mobilevit resnext resnet_d se_resnet
+}
+
+#[test]
+fn every_case_belongs_to_a_family_that_is_tested() {
+    for case in cases() {
+        assert!(FAMILIES.contains(&case.family()), "{} of {}", case.id, case.spec);
+    }
+}
+
+/// The comparison must be able to fail: other weights, another input, one logit that is off.
+#[test]
+fn a_wrong_answer_is_noticed() {
+    let cases = cases();
+    let case =
+        cases.iter().find(|case| case.id == "mobilenetv2_035_160").expect("the case is there");
+    let network = case.network();
+    let input = case.input(3);
+    let mut logits = run(&network, &input, Backend::Auto, 0);
+    assert_eq!(case.judge(&logits), Ok(()));
+    logits[17] += 2.0 * case.tolerance as f32;
+    assert!(case.judge(&logits).is_err());
+    logits[17] = f32::NAN;
+    assert!(case.judge(&logits).is_err());
+    let dark: Vec<f32> = input.iter().map(|value| value * 0.9).collect();
+    assert!(case.judge(&run(&network, &dark, Backend::Auto, 0)).is_err());
+}
