@@ -281,7 +281,7 @@ fn bench_reports_what_it_promises() {
         (&report["runs"], &report["threads"], &report["batch"]),
         (&json!(3), &json!(1), &json!(2))
     );
-    let text = netwright(folder.path(), &bench[..7]).ok();
+    let text = netwright(folder.path(), &bench[..8]).ok();
     assert!(text.contains("of the measured peak"), "{text}");
 }
 

@@ -140,7 +140,8 @@ fn photos() {
     let mut huge = whole.clone();
     // 60,000 pixels a side, with the checksum that goes with it.
     huge[16..24].copy_from_slice(&[0, 0, 0xea, 0x60, 0, 0, 0xea, 0x60]);
-    huge[29..33].copy_from_slice(&checksum(&huge[12..29]).to_be_bytes());
+    let sum = checksum(&huge[12..29]);
+    huge[29..33].copy_from_slice(&sum.to_be_bytes());
     fixture(path, "huge.png", &huge);
     fixture(path, "labels.txt", "one\ntwo\n");
     std::fs::create_dir(path.join("no_photos")).expect("a folder");

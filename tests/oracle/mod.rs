@@ -175,7 +175,7 @@ impl Case {
         for ((name, ours), (_, right)) in compiled.iter().zip(&interpreted) {
             let (_, std) = statistics(right);
             let difference = largest_difference(ours, right);
-            if !(difference <= 1e-4 * std.max(1e-9)) {
+            if difference.is_nan() || difference > 1e-4 * std.max(1e-9) {
                 return format!(
                     "compiled, `{name}` is the first that differs (by {difference:.3e})"
                 );

@@ -22,12 +22,7 @@ pub(crate) struct Lines {
 
 impl<'a> Expander<'a> {
     /// Expands a block, its arguments bound.
-    pub fn run_block(
-        &mut self,
-        id: BlockId,
-        slots: Vec<Option<Bound>>,
-        span: Span,
-    ) -> Eval<Value> {
+    pub fn run_block(&mut self, id: BlockId, slots: Vec<Option<Bound>>, span: Span) -> Eval<Value> {
         let spec: &'a crate::spec::Spec = self.spec;
         let (file, block) = spec.block(id);
         if self.recursive.contains(&id) {
@@ -184,13 +179,15 @@ impl<'a> Expander<'a> {
             let label = label.to_string();
             self.attach(Instance { label, kind: Kind::Line, children, span: line.span });
         }
-        *last = Some(value.clone());
-        self.bind(line.labels, value, line.span, scope);
+        let fits = self.bind(line.labels, value.clone(), line.span, scope);
+        *last = Some(if fits { value } else { Value::Poison });
         present
     }
 
-    /// Gives labels their values: one the whole, several one part each.
-    fn bind(&mut self, labels: &[Name], value: Value, span: Span, scope: &mut Scope) {
+    /// Gives labels their values: one the whole, several one part each. Says whether there is a part
+    /// for each.
+    fn bind(&mut self, labels: &[Name], value: Value, span: Span, scope: &mut Scope) -> bool {
+        let mut fits = true;
         let parts = match (labels, value) {
             ([_], value) => vec![value],
             (_, Value::List(items)) if items.len() == labels.len() => items.to_vec(),
@@ -203,6 +200,7 @@ impl<'a> Expander<'a> {
                 let message = format!("{} labels for {got}", labels.len());
                 let error = Diagnostic::error(codes::RESULTS, span, message);
                 self.report(error.help("`split` gives several results"));
+                fits = false;
                 vec![Value::Poison; labels.len()]
             }
         };
@@ -213,6 +211,7 @@ impl<'a> Expander<'a> {
             }
             scope.set(&label.text, value);
         }
+        fits
     }
 
     /// What a line stands for whose condition does not hold: the leftmost value in it.
@@ -237,17 +236,13 @@ impl<'a> Expander<'a> {
     }
 
     /// `param name[dims]`.
-    pub fn free_parameter(
-        &mut self,
-        name: &Name,
-        dims: &[Expr],
-        scope: &mut Scope,
-    ) -> Eval<Value> {
+    pub fn free_parameter(&mut self, name: &Name, dims: &[Expr], scope: &mut Scope) -> Eval<Value> {
         let what = format!("a length of `{}`", name.text);
         let mut shape = Vec::with_capacity(dims.len());
         let mut fault = None;
         for dim in dims {
-            let length = self.eval(dim, scope).and_then(|value| Ok(value.as_count(&what, dim.span)?));
+            let length =
+                self.eval(dim, scope).and_then(|value| Ok(value.as_count(&what, dim.span)?));
             match length {
                 Ok(length) => shape.push(length),
                 Err(error) => {

@@ -285,16 +285,28 @@ impl<'a> Expander<'a> {
             let message = format!("{rounds} rounds are more than {MAX_REPEATS}");
             return Err(Diagnostic::error(codes::TOO_MANY_REPEATS, count.span, message).into());
         }
+        // A second `repeat` in the same line has labels of its own.
+        let first = |other: &&Instance| matches!(other.kind, Kind::Repeat { index: 0 });
+        let earlier =
+            self.open.last().map_or(0, |container| container.iter().filter(first).count());
         let mut value = flow.value;
         for index in 0..rounds {
             scope.set("i", Value::from(index));
-            let label = index.to_string();
+            let label = match earlier {
+                0 => index.to_string(),
+                _ => format!("{index}_{}", earlier + 1),
+            };
             let from = flow.span;
             let (result, children) = self.inside(|this| {
                 this.labelled(&label, |this| this.eval_step(body, value, from, scope))
             });
             scope.locals.pop();
-            self.attach(Instance { label, kind: Kind::Repeat { index }, children, span: body.span });
+            self.attach(Instance {
+                label,
+                kind: Kind::Repeat { index },
+                children,
+                span: body.span,
+            });
             value = result?;
         }
         Ok(value)

@@ -173,13 +173,7 @@ impl Expander<'_> {
     }
 
     /// An error with a near miss as its help, or the list of what there is.
-    pub fn with_near(
-        &self,
-        error: Diagnostic,
-        name: &str,
-        known: Vec<&str>,
-        list: &str,
-    ) -> Fault {
+    pub fn with_near(&self, error: Diagnostic, name: &str, known: Vec<&str>, list: &str) -> Fault {
         match near_miss(name, known.iter().copied()) {
             Some(near) => error.help(format!("did you mean `{near}`?")),
             None if known.is_empty() => error,

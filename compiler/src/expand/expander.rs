@@ -12,7 +12,7 @@ use crate::value::{Value, is_silent};
 use netwright_grammar::ast::Network;
 use netwright_grammar::{Diagnostic, Span};
 use netwright_ir::{Graph, NodeId, Op, Param, Source};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Why an evaluation has no value.
 #[derive(Debug)]
@@ -56,6 +56,8 @@ pub(crate) struct Expander<'a> {
     pub dialect_settings: BTreeMap<String, Value>,
     pub settings: BTreeMap<String, Lazy>,
     pub operators: BTreeMap<(usize, usize), Lazy>,
+    /// What names mean that are neither labels nor parameters, by file and kind of scope.
+    pub globals: HashMap<(usize, bool), HashMap<String, Option<Value>>>,
     /// Blocks that are being expanded, outermost first.
     pub calls: Vec<BlockId>,
     pub depth: usize,
@@ -101,6 +103,7 @@ impl<'a> Expander<'a> {
             dialect_settings: BTreeMap::new(),
             settings: BTreeMap::new(),
             operators: BTreeMap::new(),
+            globals: HashMap::new(),
             calls: Vec::new(),
             depth: 0,
             steps: 0,
@@ -199,7 +202,7 @@ impl<'a> Expander<'a> {
         if let Some(container) = self.open.last_mut() {
             let distinct = matches!(
                 instance.kind,
-                Kind::Layer { .. } | Kind::Block { .. } | Kind::Tensor { .. } | Kind::Repeat { .. }
+                Kind::Layer { .. } | Kind::Block { .. } | Kind::Tensor { .. }
             );
             let same = |other: &&Instance| {
                 other.label == instance.label

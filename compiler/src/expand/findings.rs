@@ -102,7 +102,9 @@ impl Findings {
                 all.extend(group.into_iter().next().map(blame_block));
             }
         }
-        all.sort_by_key(|diagnostic| (diagnostic.span.file, diagnostic.span.start, diagnostic.code));
+        all.sort_by_key(|diagnostic| {
+            (diagnostic.span.file, diagnostic.span.start, diagnostic.code)
+        });
         all
     }
 }

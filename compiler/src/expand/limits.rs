@@ -9,7 +9,7 @@ pub const MAX_CALLS: usize = 64;
 /// Deepest nesting of evaluation, all blocks together.
 pub const MAX_DEPTH: usize = 600;
 /// Most expressions that are evaluated.
-pub const MAX_STEPS: u64 = 2_000_000;
+pub const MAX_STEPS: u64 = 1_000_000;
 /// Most elements of a constant made by `grid`.
 pub const MAX_GRID: usize = 1 << 24;
 /// Most steps of all grids together: elements times operations of an element.

@@ -50,7 +50,9 @@ impl<'a> Expander<'a> {
                 names.push(&parameter.name);
             }
             self.lint_lines(&block.body, &mut scope, &mut names);
-            if !block.body.iter().any(|line| matches!(line, Statement::Let { .. })) && !self.broken(block.span) {
+            if !block.body.iter().any(|line| matches!(line, Statement::Let { .. }))
+                && !self.broken(block.span)
+            {
                 let message = format!("block `{}` has no line, so no result", block.name.text);
                 self.report(Diagnostic::error(codes::RESULTS, block.name.span, message));
             }
@@ -67,12 +69,7 @@ impl<'a> Expander<'a> {
         })
     }
 
-    fn lint_lines(
-        &mut self,
-        body: &'a [Statement],
-        scope: &mut Scope,
-        names: &mut Vec<&'a Name>,
-    ) {
+    fn lint_lines(&mut self, body: &'a [Statement], scope: &mut Scope, names: &mut Vec<&'a Name>) {
         for statement in body {
             match statement {
                 Statement::Let { labels, value, when, otherwise, .. } => {
@@ -204,7 +201,8 @@ impl<'a> Expander<'a> {
             .map(|argument| self.lint_argument(argument, signature, scope))
             .collect();
         let (Some(callable), Some(signature)) = (callable, signature) else { return };
-        let function = matches!(&callable.target, Target::Primitive(name) if crate::pure::is_function(name));
+        let function =
+            matches!(&callable.target, Target::Primitive(name) if crate::pure::is_function(name));
         if function || signature.len() == 0 {
             return;
         }
@@ -226,7 +224,8 @@ impl<'a> Expander<'a> {
             binder.slots[0] = Some(Bound { value: Value::Poison, span });
         }
         let wrong = binder.all(all);
-        let missing = if flow.is_some() && wrong.is_empty() { binder.missing_error(span) } else { None };
+        let missing =
+            if flow.is_some() && wrong.is_empty() { binder.missing_error(span) } else { None };
         for diagnostic in wrong.into_iter().chain(missing) {
             self.report(diagnostic);
         }
@@ -240,7 +239,8 @@ impl<'a> Expander<'a> {
     ) -> Given {
         let span = argument.value.span;
         let mut name = argument.name.as_ref().map(|name| (name.text.clone(), name.span));
-        if let (None, ExprKind::Name(flag), Some(signature)) = (&name, &argument.value.kind, signature)
+        if let (None, ExprKind::Name(flag), Some(signature)) =
+            (&name, &argument.value.kind, signature)
             && matches!(self.lookup(flag, scope), Ok(None))
         {
             if signature.find(flag).is_some_and(|at| at > 0) {
@@ -309,7 +309,8 @@ impl<'a> Expander<'a> {
             }
             let name = &spec.block(id).1.name.text;
             let inner = calls.get(&id).into_iter().flatten();
-            let place = inner.clone().find(|(called, _)| *called == id).or_else(|| inner.clone().next());
+            let place =
+                inner.clone().find(|(called, _)| *called == id).or_else(|| inner.clone().next());
             let span = place.map_or(spec.block(id).1.name.span, |(_, span)| *span);
             let message = format!("block `{name}` is used inside itself");
             let error = Diagnostic::error(codes::RECURSION, span, message)
@@ -380,7 +381,8 @@ impl<'a> Expander<'a> {
             if !headers().any(|header| header == carried.text) {
                 let message = format!("no table has a column `{}`", carried.text);
                 let error = Diagnostic::error(codes::HEADING, carried.span, message);
-                let fault = self.with_near(error, &carried.text, headers().collect(), "the columns are");
+                let fault =
+                    self.with_near(error, &carried.text, headers().collect(), "the columns are");
                 self.report_fault(fault);
             }
         }

@@ -126,7 +126,8 @@ pub fn check_spec(spec: &Spec) -> Vec<Diagnostic> {
 }
 
 fn in_order(diagnostics: &mut [Diagnostic]) {
-    diagnostics.sort_by_key(|diagnostic| (diagnostic.span.file, diagnostic.span.start, diagnostic.code));
+    diagnostics
+        .sort_by_key(|diagnostic| (diagnostic.span.file, diagnostic.span.start, diagnostic.code));
 }
 
 fn single_network<'a>(spec: &'a Spec, diagnostics: &mut Vec<Diagnostic>) -> Option<&'a Network> {
@@ -250,7 +251,9 @@ impl<'a> Expansion<'a> {
         while let Some(like) = chain.last().and_then(|weights| weights.like.as_ref()) {
             let next = self.network.weights.iter().find(|weights| weights.name.text == like.text);
             match next {
-                Some(next) if !chain.iter().any(|seen| std::ptr::eq(*seen, next)) => chain.push(next),
+                Some(next) if !chain.iter().any(|seen| std::ptr::eq(*seen, next)) => {
+                    chain.push(next)
+                }
                 _ => break,
             }
         }
@@ -281,11 +284,13 @@ impl<'a> Expansion<'a> {
         // What was evaluated before the dialect spoke is evaluated again.
         this.settings.clear();
         this.operators.clear();
+        this.globals.clear();
     }
 
     fn input(&self, this: &mut Expander<'a>) -> Option<(NodeId, [usize; 4])> {
         let span = self.network.name.span;
-        let resolution = this.parameter_named("resolution").as_size2("`resolution`", 1, span).ok()?;
+        let resolution =
+            this.parameter_named("resolution").as_size2("`resolution`", 1, span).ok()?;
         let channels = this.parameter_named("channels").as_count("`channels`", span).ok()?;
         this.batch = self.request.batch.max(1);
         let shape = [this.batch, resolution[0], resolution[1], channels];
@@ -340,11 +345,7 @@ impl<'a> Expansion<'a> {
         let mut scope = Scope::network(0);
         scope.set("x", Value::Tensor(x));
         this.layer_depth = 0;
-        let first = this.layers.len();
         let lines = this.lines(&network.body, &mut scope);
-        for layer in &mut this.layers[first..] {
-            layer.depth -= 1;
-        }
         for (label, present) in &lines.labels {
             if let (true, Some(Value::Tensor(id))) = (present, scope.local(label)) {
                 this.graph.features.push((label.clone(), *id));

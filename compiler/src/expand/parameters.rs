@@ -83,7 +83,10 @@ impl<'a> Expander<'a> {
         };
         let name_column = table.header.iter().position(|heading| heading.text == "name");
         let row = name_column.and_then(|at| {
-            table.rows.iter().find(|row| row.cells.get(at).is_some_and(|cell| cell_text(cell) == wanted))
+            table
+                .rows
+                .iter()
+                .find(|row| row.cells.get(at).is_some_and(|cell| cell_text(cell) == wanted))
         });
         match row {
             Some(row) => Ok(Some(Variant { name: wanted.to_string(), row, table })),
@@ -91,7 +94,9 @@ impl<'a> Expander<'a> {
                 let message = format!("there is no variant `{wanted}`");
                 let error = Diagnostic::error(codes::VARIANT, table.span, message);
                 Err(match near_miss(wanted, names.iter().map(String::as_str)) {
-                    Some(near) => error.help(format!("did you mean `{near}`? The variants are {list}")),
+                    Some(near) => {
+                        error.help(format!("did you mean `{near}`? The variants are {list}"))
+                    }
                     None => error.help(format!("the variants are {list}")),
                 }
                 .into())
@@ -104,7 +109,11 @@ impl<'a> Expander<'a> {
             self.report(Diagnostic::error(codes::VARIANTS, span, message).help(help));
         };
         let Some(column) = table.header.iter().position(|heading| heading.text == "name") else {
-            error(table.span, "the table of variants has no column `name`".into(), "it is the first");
+            error(
+                table.span,
+                "the table of variants has no column `name`".into(),
+                "it is the first",
+            );
             return;
         };
         let mut names: Vec<(String, Span)> = Vec::new();
@@ -139,9 +148,14 @@ impl<'a> Expander<'a> {
             let message = format!("the network has no parameter `{text}`");
             let network = self.network;
             let known = network.params.iter().map(|parameter| parameter.name.text.as_str());
-            let known = known
-                .chain(network.carried.iter().map(|name| name.text.as_str()))
-                .chain(["name", "params", "macs", "resolution", "classes", "channels"]);
+            let known = known.chain(network.carried.iter().map(|name| name.text.as_str())).chain([
+                "name",
+                "params",
+                "macs",
+                "resolution",
+                "classes",
+                "channels",
+            ]);
             let error = Diagnostic::error(codes::VARIANTS, heading.span, message);
             let error = match near_miss(text, known) {
                 Some(near) => error.help(format!("did you mean `{near}`?")),
@@ -177,9 +191,10 @@ impl<'a> Expander<'a> {
         for parameter in &network.params {
             let name = parameter.name.text.as_str();
             let set = sets.iter().any(|(known, _)| known == name);
-            let given = set || variant.and_then(|variant| variant.cell(name)).is_some_and(|cell| {
-                !matches!(cell.value, Ok(None))
-            });
+            let given = set
+                || variant
+                    .and_then(|variant| variant.cell(name))
+                    .is_some_and(|cell| !matches!(cell.value, Ok(None)));
             let default = match &parameter.default {
                 // A default that is not used is still checked, if it can be.
                 Some(default) => {
@@ -300,14 +315,17 @@ impl<'a> Expander<'a> {
                     return true;
                 }
                 let default = network.params.iter().find(|p| p.name.text == name);
-                let default = match default.and_then(|p| p.default.as_ref()).map(|expr| &expr.kind) {
+                let default = match default.and_then(|p| p.default.as_ref()).map(|expr| &expr.kind)
+                {
                     Some(ExprKind::Number(number)) => Some(*number),
                     Some(_) => None,
                     None => IMPLICIT.iter().find(|(known, _)| *known == name).map(|(_, n)| *n),
                 };
                 match (default, self.parameter_named(name)) {
                     (Some(default), value) => value.same(&Value::Number(default)),
-                    (None, _) => variant.cell(name).is_some_and(|cell| matches!(cell.value, Ok(None))),
+                    (None, _) => {
+                        variant.cell(name).is_some_and(|cell| matches!(cell.value, Ok(None)))
+                    }
                 }
             });
         }

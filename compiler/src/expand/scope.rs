@@ -65,6 +65,8 @@ fn callable(target: Target) -> Value {
 
 impl<'a> Expander<'a> {
     /// What a name means, if anything.
+    ///
+    /// Labels, parameters of a block, then those of the network, then what is global.
     pub fn lookup(&mut self, name: &str, scope: &Scope) -> Eval<Option<Value>> {
         if let Some(value) = scope.local(name) {
             return Ok(Some(value.clone()));
@@ -74,6 +76,18 @@ impl<'a> Expander<'a> {
         {
             return Ok(Some(value.clone()));
         }
+        let place = (scope.file, scope.network);
+        if let Some(known) = self.globals.get(&place).and_then(|names| names.get(name)) {
+            return Ok(known.clone());
+        }
+        let found = self.global(name, scope)?;
+        self.globals.entry(place).or_default().insert(name.to_string(), found.clone());
+        Ok(found)
+    }
+
+    /// What a name means beyond labels and parameters. It does not change while a variant is
+    /// expanded, so [`Expander::lookup`] remembers it.
+    fn global(&mut self, name: &str, scope: &Scope) -> Eval<Option<Value>> {
         if let Some(value) = self.setting(name)? {
             return Ok(Some(value));
         }
@@ -124,9 +138,7 @@ impl<'a> Expander<'a> {
         }
         let of_network = !scope.network && self.parameters.iter().any(|(known, _)| known == name);
         if of_network {
-            error.help(
-                "a block does not see the network's parameters: give it as an argument",
-            )
+            error.help("a block does not see the network's parameters: give it as an argument")
         } else {
             error
         }

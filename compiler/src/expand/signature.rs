@@ -1,7 +1,7 @@
 //! What a block, primitive or number function takes: one form for binding, messages and documentation.
 
-use super::expander::{Eval, Expander};
 use super::bind::Args;
+use super::expander::{Eval, Expander};
 use crate::pure;
 use crate::value::Value;
 use netwright_grammar::ast::Block;

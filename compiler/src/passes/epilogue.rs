@@ -62,6 +62,12 @@ pub(super) fn run(graph: &mut Graph, log: &mut Log) -> Result<(), ShapeError> {
             }
         }
         if !fired {
+            // A smaller operand that is repeated was no candidate where there is one of full size.
+            let full =
+                |(producer, _): &(NodeId, String)| rewrite.shape(*producer) == rewrite.shape(id);
+            if refusals.iter().any(full) {
+                refusals.retain(full);
+            }
             for (producer, reason) in refusals {
                 report(&rewrite, log, id, producer, Err(reason));
             }

@@ -158,8 +158,7 @@ impl Loader {
         name: &Name,
         origin: &Origin,
     ) -> Result<(), Box<Diagnostic>> {
-        let error =
-            |message: String| Box::new(Diagnostic::error(codes::USE, name.span, message));
+        let error = |message: String| Box::new(Diagnostic::error(codes::USE, name.span, message));
         let stem = name.text.strip_suffix(".arch").unwrap_or(&name.text);
         let near = match origin {
             Origin::Path(path) => {
@@ -180,9 +179,12 @@ impl Loader {
                 (path.display().to_string(), path.display().to_string(), text, Origin::Path(path))
             }
             _ => match builtin {
-                Some(text) => {
-                    (format!("builtin {stem}"), format!("{stem}.arch"), text.into(), Origin::Builtin)
-                }
+                Some(text) => (
+                    format!("builtin {stem}"),
+                    format!("{stem}.arch"),
+                    text.into(),
+                    Origin::Builtin,
+                ),
                 None => return Err(error(format!("there is no built-in file `{}`", name.text))),
             },
         };
@@ -233,9 +235,8 @@ fn assemble(
     loader.follow(main, origin);
     let std = match loader.origins.iter().position(|origin| origin == "builtin std") {
         Some(known) => Some(known),
-        None => builtin::builtin_text("std").map(|text| {
-            loader.add("builtin std".into(), "std.arch".into(), text.to_string())
-        }),
+        None => builtin::builtin_text("std")
+            .map(|text| loader.add("builtin std".into(), "std.arch".into(), text.to_string())),
     };
     let mut spec = Spec {
         name: name.to_string(),

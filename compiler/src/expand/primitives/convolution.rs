@@ -203,7 +203,12 @@ pub(super) fn padding(
             let side = |at: usize| {
                 items[at].as_whole(&what, 0, MAX_WHOLE, bound.span).map(|side| side as usize)
             };
-            Ok(Padding::Explicit { top: side(0)?, bottom: side(1)?, left: side(2)?, right: side(3)? })
+            Ok(Padding::Explicit {
+                top: side(0)?,
+                bottom: side(1)?,
+                left: side(2)?,
+                right: side(3)?,
+            })
         }
         _ => args.size(name, 0).map(|[rows, columns]| explicit(rows, columns)),
     }

@@ -26,13 +26,7 @@ pub(super) const PRIMITIVES: &[Primitive] = &[
     },
     Primitive {
         name: "slice",
-        params: &[
-            X,
-            required("axis"),
-            number("start", 0.0),
-            absent("end"),
-            number("step", 1.0),
-        ],
+        params: &[X, required("axis"), number("start", 0.0), absent("end"), number("step", 1.0)],
         rest: Rest::None,
         about: "cells `start` to `end` (not included) of `axis`, every `step`-th; negative: from the end",
         run: slice,
@@ -90,7 +84,8 @@ fn split(this: &mut Expander<'_>, args: &Args) -> Eval<Value> {
         _ => {
             let parts = args.count("parts")?;
             if !length.is_multiple_of(parts) || parts > length {
-                let message = format!("{parts} equal parts do not divide the axis of length {length}");
+                let message =
+                    format!("{parts} equal parts do not divide the axis of length {length}");
                 return Err(fail(message).into());
             }
             vec![length / parts; parts]

@@ -104,8 +104,12 @@ impl Expander<'_> {
         let message = format!("`{}` needs a map [N, H, W, C], here is {shown}", args.name);
         let error = Diagnostic::error(codes::NOT_A_MAP, args.call, message);
         Err(match (args.name, shape.len()) {
-            ("conv" | "dwconv", 2 | 3) => error.help("`linear` works on the last axis of any tensor"),
-            (_, 3) => error.help("`view` makes a map of tokens: `view(\"(h w) c -> h w c\", h = 14)`"),
+            ("conv" | "dwconv", 2 | 3) => {
+                error.help("`linear` works on the last axis of any tensor")
+            }
+            (_, 3) => {
+                error.help("`view` makes a map of tokens: `view(\"(h w) c -> h w c\", h = 14)`")
+            }
             _ => error,
         }
         .into())

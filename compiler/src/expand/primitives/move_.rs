@@ -99,7 +99,8 @@ fn gather(this: &mut Expander<'_>, args: &Args) -> Eval<Value> {
                         .then_some(index as u32)
                 };
                 let indices: Option<Vec<u32>> = constant.data.iter().map(whole).collect();
-                let indices = indices.ok_or_else(|| fail("an index is not a whole number of at least 0"))?;
+                let indices =
+                    indices.ok_or_else(|| fail("an index is not a whole number of at least 0"))?;
                 (indices, constant.shape.clone())
             }
             _ => return Err(fail("the indices of `gather` must be a constant, such as a `grid`")),
@@ -111,11 +112,7 @@ fn gather(this: &mut Expander<'_>, args: &Args) -> Eval<Value> {
             (indices.into_iter().map(|index| index as u32).collect(), shape)
         }
     };
-    tensor(this.push(
-        Op::Gather { axis, indices: Arc::new(indices), shape },
-        vec![x],
-        args.call,
-    ))
+    tensor(this.push(Op::Gather { axis, indices: Arc::new(indices), shape }, vec![x], args.call))
 }
 
 fn expand(this: &mut Expander<'_>, args: &Args) -> Eval<Value> {
@@ -124,7 +121,9 @@ fn expand(this: &mut Expander<'_>, args: &Args) -> Eval<Value> {
     let mut lengths: Vec<(Value, _)> = Vec::new();
     for bound in &args.rest {
         match &bound.value {
-            Value::List(items) => lengths.extend(items.iter().map(|item| (item.clone(), bound.span))),
+            Value::List(items) => {
+                lengths.extend(items.iter().map(|item| (item.clone(), bound.span)))
+            }
             value => lengths.push((value.clone(), bound.span)),
         }
     }

@@ -85,7 +85,10 @@ impl Side {
                         .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
                         .unwrap_or(rest.len());
                     let letter = rest[..end].to_string();
-                    if side.letters().chain(group.iter().flatten().map(String::as_str)).any(|l| l == letter)
+                    if side
+                        .letters()
+                        .chain(group.iter().flatten().map(String::as_str))
+                        .any(|l| l == letter)
                     {
                         return Err(format!("`{letter}` stands twice on one side"));
                     }

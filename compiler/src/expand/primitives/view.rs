@@ -36,7 +36,8 @@ fn view(this: &mut Expander<'_>, args: &Args) -> Eval<Value> {
         let Value::List(pair) = value else { continue };
         if let [Value::Text(letter), length] = pair.as_slice() {
             if !pattern.from.letters().any(|known| known == &**letter) {
-                let message = format!("`view` has no argument `{letter}`: its pattern has no such letter");
+                let message =
+                    format!("`view` has no argument `{letter}`: its pattern has no such letter");
                 let known: Vec<&str> = pattern.from.letters().collect();
                 let error = Diagnostic::error(codes::ARGUMENT, *span, message);
                 return Err(this.with_near(error, letter, known, "its letters are"));
@@ -99,8 +100,10 @@ fn solve(
     }
     let kept = shape.len() - rank;
     for (axis, &length) in from.axes.iter().zip(&shape[kept..]) {
-        let known: usize =
-            axis.iter().filter_map(|letter| lengths.get(letter)).fold(1, |a, b| a.saturating_mul(*b));
+        let known: usize = axis
+            .iter()
+            .filter_map(|letter| lengths.get(letter))
+            .fold(1, |a, b| a.saturating_mul(*b));
         let unknown: Vec<&String> =
             axis.iter().filter(|letter| !lengths.contains_key(*letter)).collect();
         let shown = if axis.is_empty() { "1".to_string() } else { axis.join(" ") };
@@ -114,12 +117,20 @@ fn solve(
                     .iter()
                     .filter_map(|letter| Some(format!("{letter} = {}", lengths.get(letter)?)))
                     .collect();
-                let given = if given.is_empty() { String::new() } else { format!(" with {}", given.join(", ")) };
-                return Err(fail(format!("`({shown})`{given} does not make an axis of length {length}")));
+                let given = if given.is_empty() {
+                    String::new()
+                } else {
+                    format!(" with {}", given.join(", "))
+                };
+                return Err(fail(format!(
+                    "`({shown})`{given} does not make an axis of length {length}"
+                )));
             }
             [first, ..] => {
-                return Err(fail(format!("the lengths of `({shown})` do not follow from {length}"))
-                    .help(format!("give one of them: `{first} = ...`")));
+                return Err(fail(format!(
+                    "the lengths of `({shown})` do not follow from {length}"
+                ))
+                .help(format!("give one of them: `{first} = ...`")));
             }
         }
     }
@@ -144,7 +155,8 @@ fn rearrange(
             from.iter().position(|known| known == letter).map(|at| at + kept.len())
         }))
         .collect();
-    let joined = pattern.to.axes.iter().map(|axis| axis.iter().map(|letter| length(letter)).product());
+    let joined =
+        pattern.to.axes.iter().map(|axis| axis.iter().map(|letter| length(letter)).product());
     let target: Vec<usize> = kept.iter().copied().chain(joined).collect();
     let moves = order.iter().enumerate().any(|(at, &axis)| at != axis);
     if moves {

@@ -27,9 +27,8 @@ impl<'a> Expander<'a> {
         let mut error = Diagnostic::error(codes::SHAPE_CELL, check.span, message)
             .label(format!("checked column `{}`", check.column));
         let place = if verb == "makes" { "in this row" } else { "in the row above" };
-        let cure = source.and_then(|(plan, x, position)| {
-            self.cure(check, &shape, plan, *x, position)
-        });
+        let cure =
+            source.and_then(|(plan, x, position)| self.cure(check, &shape, plan, *x, position));
         if let (Some((plan, ..)), "has") = (source, verb) {
             let made = match &cure {
                 Some((_, because)) if !because.is_empty() => because.clone(),
@@ -59,9 +58,12 @@ impl<'a> Expander<'a> {
     ) -> Option<(String, String)> {
         let stride = plan
             .cell(Role::Stride)
-            .map(|(column, cell)| (column.name.clone(), column.heading.text.clone(), cell.text.clone()))
+            .map(|(column, cell)| {
+                (column.name.clone(), column.heading.text.clone(), cell.text.clone())
+            })
             .or_else(|| {
-                let hole = plan.parts.iter().flat_map(|part| &part.holes).find(|(name, ..)| name == "s");
+                let hole =
+                    plan.parts.iter().flat_map(|part| &part.holes).find(|(name, ..)| name == "s");
                 hole.map(|(name, value, _)| (name.clone(), name.clone(), value.to_string()))
             });
         if let Some((name, heading, now)) = stride {

@@ -83,7 +83,8 @@ impl<'a> Expander<'a> {
         for (at, row) in table.rows.iter().enumerate() {
             let stage = columns.iter().position(|column| column.role == Role::Stage);
             let stage = stage.and_then(|at| row.cells.get(at)).map(|cell| cell.text.clone());
-            let stage = stage.filter(|text| !matches!(text.as_str(), "" | "-" | "–" | "—" | "None"));
+            let stage =
+                stage.filter(|text| !matches!(text.as_str(), "" | "-" | "–" | "—" | "None"));
             let new_stage = match (&stage, &flow.stage_cell) {
                 (Some(now), Some(before)) => now != before,
                 _ => false,
@@ -165,7 +166,9 @@ impl<'a> Expander<'a> {
         let at_start = flow.position.clone();
         let next_check = match &after {
             Some(_) => None,
-            None => next.and_then(|row| self.check_of(columns, row, &[Role::Input, Role::Resolution], false)),
+            None => next.and_then(|row| {
+                self.check_of(columns, row, &[Role::Input, Role::Resolution], false)
+            }),
         };
         let expected = after.as_ref().or(next_check.as_ref());
         let start = mismatch.map(|_| self.snapshot());
@@ -225,7 +228,12 @@ impl<'a> Expander<'a> {
     }
 
     /// Reads a row: its length, its operators, its labels.
-    fn plan(&mut self, columns: &Rc<Vec<Column>>, row: &'a Row, flow: &mut Flow<'a>) -> Eval<Plan<'a>> {
+    fn plan(
+        &mut self,
+        columns: &Rc<Vec<Column>>,
+        row: &'a Row,
+        flow: &mut Flow<'a>,
+    ) -> Eval<Plan<'a>> {
         if row.cells.len() != columns.len() {
             let message =
                 format!("the row has {} cells, the header has {}", row.cells.len(), columns.len());
@@ -234,7 +242,9 @@ impl<'a> Expander<'a> {
                 .into());
         }
         let operator = columns.iter().position(|column| column.role == Role::Operator);
-        let Some(cell) = operator.and_then(|at| row.cells.get(at)) else { return Err(Fault::Known) };
+        let Some(cell) = operator.and_then(|at| row.cells.get(at)) else {
+            return Err(Fault::Known);
+        };
         let number = match self.row_number(row) {
             Some(number) => number,
             None => flow.rows,

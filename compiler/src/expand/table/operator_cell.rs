@@ -84,7 +84,12 @@ impl Expander<'_> {
             Some((label, rest)) if is_identifier(label.trim()) => {
                 let lead = text.len() - rest.trim_start().len();
                 let place = within(span, 0, label.trim_end().len());
-                (Some(label.trim().to_string()), &text[lead..], within(span, lead, text.len()), place)
+                (
+                    Some(label.trim().to_string()),
+                    &text[lead..],
+                    within(span, lead, text.len()),
+                    place,
+                )
             }
             _ => (None, text, span, span),
         };
@@ -244,8 +249,7 @@ impl Expander<'_> {
             if hole == "n" || hole == "s" || signature.find(hole).is_some_and(|at| at > 0) {
                 continue;
             }
-            let message =
-                format!("`{}` has no parameter `{hole}` for this hole", signature.name());
+            let message = format!("`{}` has no parameter `{hole}` for this hole", signature.name());
             let error = Diagnostic::error(codes::PATTERN, operator.pattern.span, message);
             let known = (1..signature.len()).map(|at| signature.param(at));
             let error = match near_miss(hole, known) {

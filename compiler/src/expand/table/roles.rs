@@ -3,8 +3,8 @@
 use crate::expand::codes;
 use crate::expand::expander::Expander;
 use crate::names::near_miss;
-use netwright_grammar::ast::{Name, Table};
 use netwright_grammar::Diagnostic;
+use netwright_grammar::ast::{Name, Table};
 
 /// The role of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,8 +104,9 @@ impl Expander<'_> {
         }
         if !columns.iter().any(|column| column.role == Role::Operator) {
             let span = table.header.first().map_or(table.span, |name| name.span);
-            let error = Diagnostic::error(codes::TABLE, span, "the table has no column of operators")
-                .help("name it `operator`, or say which it is: `heading \"...\" = operator`");
+            let error =
+                Diagnostic::error(codes::TABLE, span, "the table has no column of operators")
+                    .help("name it `operator`, or say which it is: `heading \"...\" = operator`");
             self.report(error);
         }
         columns
@@ -116,7 +117,11 @@ impl Expander<'_> {
         let plain = |role, name: &str| Column {
             role,
             name: name.to_string(),
-            names: role_names(role).iter().map(|n| n.to_string()).chain([text.to_string()]).collect(),
+            names: role_names(role)
+                .iter()
+                .map(|n| n.to_string())
+                .chain([text.to_string()])
+                .collect(),
             heading: heading.clone(),
         };
         let network = self.network;

@@ -75,7 +75,12 @@ impl<'a> Expander<'a> {
 
     /// The printed cells of a row, by every name of their columns. Cells that cannot be read are
     /// poison here; whoever uses them reports it.
-    pub fn record(&mut self, plan: &Plan<'a>, x: Option<NodeId>, position: &Position) -> Rc<Record> {
+    pub fn record(
+        &mut self,
+        plan: &Plan<'a>,
+        x: Option<NodeId>,
+        position: &Position,
+    ) -> Rc<Record> {
         let mut scope = plan.scope(x, position);
         scope.set("i", Value::from(0usize));
         scope.set("last", Value::Bool(false));
@@ -101,7 +106,12 @@ impl<'a> Expander<'a> {
     }
 
     /// Whether the row is there at all.
-    pub fn row_holds(&mut self, plan: &Plan<'a>, x: Option<NodeId>, position: &Position) -> Eval<bool> {
+    pub fn row_holds(
+        &mut self,
+        plan: &Plan<'a>,
+        x: Option<NodeId>,
+        position: &Position,
+    ) -> Eval<bool> {
         let Some(when) = &plan.row.when else { return Ok(true) };
         let mut scope = plan.scope(x, position);
         self.condition(when, &mut scope)
@@ -168,7 +178,8 @@ impl<'a> Expander<'a> {
             return Ok(printed);
         }
         let network = self.network;
-        let Some(rule) = network.columns.iter().find(|rule| column.is_called(&rule.name.text)) else {
+        let Some(rule) = network.columns.iter().find(|rule| column.is_called(&rule.name.text))
+        else {
             return Ok(printed);
         };
         let depth = scope.locals.len();
@@ -210,7 +221,8 @@ impl<'a> Expander<'a> {
             let mut scope = plan.scope(Some(x), position);
             scope.set("i", Value::from(round));
             scope.set("last", Value::Bool(round + 1 == rounds));
-            let record = if round == 0 { record.clone() } else { self.record(plan, Some(x), position) };
+            let record =
+                if round == 0 { record.clone() } else { self.record(plan, Some(x), position) };
             scope.records.push(("row", record));
             let values = self.instance_values(plan, &mut scope, overrides);
             let instance = Round { plan, values: &values, round, rounds, overrides };
@@ -242,7 +254,9 @@ impl<'a> Expander<'a> {
             .zip(&plan.row.cells)
             .map(|(column, cell)| match column.role {
                 Role::Parameter | Role::Stride | Role::Repeat => {
-                    if let Some((_, value)) = overrides.iter().find(|(name, _)| *name == column.name) {
+                    if let Some((_, value)) =
+                        overrides.iter().find(|(name, _)| *name == column.name)
+                    {
                         return Some(value.clone());
                     }
                     let value = self.column_value(column, cell, scope);
@@ -255,11 +269,8 @@ impl<'a> Expander<'a> {
 
     /// A cell that no operator took must be absent.
     fn check_unused(&mut self, plan: &Plan<'a>, values: &[Option<Value>], used: &Used) {
-        for ((column, value), (cell, taken)) in plan
-            .columns
-            .iter()
-            .zip(values)
-            .zip(plan.row.cells.iter().zip(&used.columns))
+        for ((column, value), (cell, taken)) in
+            plan.columns.iter().zip(values).zip(plan.row.cells.iter().zip(&used.columns))
         {
             let Some(value) = value else { continue };
             let harmless = match (column.role, value) {
@@ -306,8 +317,9 @@ impl<'a> Expander<'a> {
         let (nodes, params) = (self.graph.nodes.len(), self.graph.params.len());
         let place = self.layers.len();
         self.layer_depth += 1;
-        let (result, children) =
-            self.inside(|this| this.labelled(&path, |this| this.run(&part.callee.target, binder, part.span)));
+        let (result, children) = self.inside(|this| {
+            this.labelled(&path, |this| this.run(&part.callee.target, binder, part.span))
+        });
         self.layer_depth -= 1;
         let parameterised = self.graph.params.len() > params;
         let path = if part.label.is_none() && !parameterised {
@@ -406,7 +418,8 @@ impl<'a> Expander<'a> {
                 absent.push(name);
                 continue;
             }
-            let Some(value) = once(column.role == Role::Stride, first, value, &signature, name) else {
+            let Some(value) = once(column.role == Role::Stride, first, value, &signature, name)
+            else {
                 continue;
             };
             wrong.extend(binder.named(name, span, Bound { value, span }).err());
@@ -415,7 +428,11 @@ impl<'a> Expander<'a> {
         for (name, value, span) in &part.holes {
             let (stride, span) = (name == "s", *span);
             let value = round.overridden(name).unwrap_or_else(|| value.clone());
-            let parameter = if stride { stride_of(&signature) } else { signature.find(name).map(|_| name.as_str()) };
+            let parameter = if stride {
+                stride_of(&signature)
+            } else {
+                signature.find(name).map(|_| name.as_str())
+            };
             match parameter {
                 Some(parameter) => {
                     let Some(value) = once(stride, first, value, &signature, parameter) else {

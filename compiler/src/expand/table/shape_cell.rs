@@ -123,7 +123,9 @@ mod tests {
     #[test]
     fn shapes_fit_and_are_shown_alike() {
         let map = read(&[14.0, 14.0, 96.0], Role::Input);
-        assert!(map.fits(&[2, 14, 14, 96]) && !map.fits(&[2, 14, 14, 64]) && !map.fits(&[2, 196, 96]));
+        assert!(
+            map.fits(&[2, 14, 14, 96]) && !map.fits(&[2, 14, 14, 64]) && !map.fits(&[2, 196, 96])
+        );
         assert_eq!(map.show(&[1, 28, 28, 64]), "28²×64");
         assert_eq!(map.show(&[1, 28, 20, 64]), "28×20×64");
         let tokens = read(&[197.0, 768.0], Role::Output);
@@ -131,7 +133,11 @@ mod tests {
         let size = read(&[56.0], Role::Resolution);
         assert!(size.fits(&[1, 56, 56, 3]) && !size.fits(&[1, 56, 48, 3]));
         let vector = read(&[1000.0], Role::Output);
-        assert!(vector.fits(&[1, 1000]) && vector.fits(&[1, 1, 1, 1000]) && !vector.fits(&[1, 7, 7, 1000]));
+        assert!(
+            vector.fits(&[1, 1000])
+                && vector.fits(&[1, 1, 1, 1000])
+                && !vector.fits(&[1, 7, 7, 1000])
+        );
         assert!(Printed::read(&Value::text("x"), Role::Input, Span::default()).is_err());
         assert!(Printed::read(&Value::Number(1.5), Role::Input, Span::default()).is_err());
     }

@@ -1,7 +1,7 @@
 //! Blocks, calls and primitives.
 
 use super::{codes, expanded, lines, output, rendered};
-use netwright_ir::{Op, Padding, PadMode};
+use netwright_ir::{Op, PadMode, Padding};
 
 #[test]
 fn when_stands_for_the_first_operand() {
@@ -89,9 +89,11 @@ fn padding() {
     assert_eq!(convs[0], Padding::Same);
     assert_eq!(convs[1], Padding::Explicit { top: 2, bottom: 2, left: 1, right: 1 });
     assert_eq!(convs[2], Padding::Explicit { top: 0, bottom: 1, left: 0, right: 1 });
-    let reflect = net.graph.nodes.iter().any(|node| {
-        matches!(&node.op, Op::Pad { mode: PadMode::Reflect, .. })
-    });
+    let reflect = net
+        .graph
+        .nodes
+        .iter()
+        .any(|node| matches!(&node.op, Op::Pad { mode: PadMode::Reflect, .. }));
     assert!(reflect);
     assert_eq!(codes(&lines("  a = x -> conv(4, 3x3, pad = symetric)")), ["E0201"]);
     assert_eq!(codes(&lines("  a = x -> conv(4, 3x3, pad = bilinear)")), ["E0306"]);
@@ -103,7 +105,7 @@ fn grids_are_constants() {
         "  w = [1, 2, 1]\n  y = x -> dwconv(3x3, pad = 0, weight = grid(o < x.c, u < 1, i < 3, j < 3 : \
          w[i] * w[j] / (if i == 1 && j == 1 then 4 else 16)))\n  \
          t = grid(i < 4 : (i * 3) % 4) \n  z = param table[4, 5] -> gather(t)\n  \
-         out = y -> mean -> linear(5) + (z -> sum(0))\n",
+         v = y -> mean -> linear(5)\n  out = v + (z -> sum(0))\n",
     ));
     let constant = net
         .graph
@@ -114,7 +116,10 @@ fn grids_are_constants() {
             _ => None,
         })
         .unwrap();
-    assert_eq!(&constant[..9], [1.0, 2.0, 1.0, 2.0, 16.0, 2.0, 1.0, 2.0, 1.0].map(|v: f32| v / 16.0));
+    assert_eq!(
+        &constant[..9],
+        [1.0, 2.0, 1.0, 2.0, 16.0, 2.0, 1.0, 2.0, 1.0].map(|v: f32| v / 16.0)
+    );
     let indices = net.graph.nodes.iter().find_map(|node| match &node.op {
         Op::Gather { indices, .. } => Some(indices.to_vec()),
         _ => None,
@@ -134,7 +139,10 @@ fn a_class_token_is_there_for_each_image() {
     let net = super::expanded_with(&text, &request);
     assert_eq!(output(&net), [3, 4]);
     let position = net.graph.params.iter().find(|param| param.path.ends_with("pos")).unwrap();
-    assert!(matches!(position.source, netwright_ir::Source::Resample { prefix: 1, grid: [2, 2], .. }));
+    assert!(matches!(
+        position.source,
+        netwright_ir::Source::Resample { prefix: 1, grid: [2, 2], .. }
+    ));
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn recursion() {
 #[test]
 fn repeats() {
     assert_eq!(at_once(&lines("  y = x -> repeat(1_000_000_000, relu)")), ["E0613"]);
-    assert_eq!(at_once(&lines("  y = x -> repeat(10000, repeat(10000, identity))")), ["E0204"]);
+    assert_eq!(at_once(&lines("  y = x -> repeat(10000, repeat(10000, identity))")), ["E0615"]);
     let text = "block many(x) {\n  y = x -> repeat(10000, identity)\n}\n";
     let text = text.to_string() + &lines("  y = x -> repeat(10000, many)");
     assert_eq!(at_once(&text), ["E0615"]);

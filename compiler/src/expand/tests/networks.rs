@@ -25,7 +25,13 @@ fn every_built_in_spec_is_clean() {
 #[test]
 fn mobilenets() {
     for (name, variant, sets, params, macs) in [
-        ("mobilenet_v1", None, vec![("alpha", "0.5"), ("resolution", "160")], 1_331_592, 76_524_800),
+        (
+            "mobilenet_v1",
+            None,
+            vec![("alpha", "0.5"), ("resolution", "160")],
+            1_331_592,
+            76_524_800,
+        ),
         ("mobilenet_v2", None, vec![], 3_504_872, 300_774_272),
         ("mobilenet_v2", None, vec![("alpha", "0.35")], 1_677_128, 59_285_808),
         ("mobilenet_v2", None, vec![("alpha", "0.5")], 1_968_680, 97_131_840),
@@ -69,11 +75,25 @@ fn names_of_both_libraries() {
             .collect()
     };
     let timm = names("timm");
-    for name in ["conv_stem.weight", "bn1.running_var", "blocks.0.0.conv_pw.weight", "blocks.3.1.conv_pwl.weight", "blocks.3.1.bn3.bias", "classifier.bias"] {
+    for name in [
+        "conv_stem.weight",
+        "bn1.running_var",
+        "blocks.0.0.conv_pw.weight",
+        "blocks.3.1.conv_pwl.weight",
+        "blocks.3.1.bn3.bias",
+        "classifier.bias",
+    ] {
         assert!(timm.iter().any(|known| known == name), "{name}");
     }
     let torchvision = names("torchvision");
-    for name in ["features.0.0.weight", "features.1.conv.0.0.weight", "features.1.conv.1.weight", "features.2.conv.3.running_mean", "features.18.1.weight", "classifier.1.weight"] {
+    for name in [
+        "features.0.0.weight",
+        "features.1.conv.0.0.weight",
+        "features.1.conv.1.weight",
+        "features.2.conv.3.running_mean",
+        "features.18.1.weight",
+        "classifier.1.weight",
+    ] {
         assert!(torchvision.iter().any(|known| known == name), "{name}");
     }
     assert_eq!(timm.len(), 262);

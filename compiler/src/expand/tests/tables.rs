@@ -2,12 +2,13 @@
 
 use super::{Request, codes, expanded, expanded_with, output, rendered};
 
-const BLOCK: &str =
-    "block unit(x, c, s = 1, SE) {\n  main = x -> conv(c, 3x3, stride = s) -> bn -> relu\n  \
+const BLOCK: &str = "block unit(x, c, s = 1, SE) {\n  main = x -> conv(c, 3x3, stride = s) -> bn -> relu\n  \
      gate = main -> squeeze_excite(4) when SE\n}\n";
 
 fn table(head: &str, rows: &str) -> String {
-    format!("{BLOCK}network test(resolution = 32, width = 1) {{\n{head}\n  table {{\n{rows}\n  }}\n}}\n")
+    format!(
+        "{BLOCK}network test(resolution = 32, width = 1) {{\n{head}\n  table {{\n{rows}\n  }}\n}}\n"
+    )
 }
 
 #[test]
@@ -25,10 +26,21 @@ fn stages_repeats_and_features() {
     assert_eq!(output(&net), [1, 10]);
     let names: Vec<&str> = net.graph.features.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["stem", "stage0", "stage1", "head"]);
-    let paths: Vec<&str> = net.layers.iter().filter(|l| l.depth == 0).map(|l| l.path.as_str()).collect();
+    let paths: Vec<&str> =
+        net.layers.iter().filter(|l| l.depth == 0).map(|l| l.path.as_str()).collect();
     assert_eq!(
         paths,
-        ["stem", "blocks.0.0", "blocks.0.1", "blocks.1.0", "blocks.1.1", "blocks.1.2", "global_avgpool_6", "head", "flatten_8"]
+        [
+            "stem",
+            "blocks.0.0",
+            "blocks.0.1",
+            "blocks.1.0",
+            "blocks.1.1",
+            "blocks.1.2",
+            "global_avgpool_6",
+            "head",
+            "flatten_8"
+        ]
     );
     // The stride holds for the first of a row's repeats.
     let sizes: Vec<usize> =
@@ -71,7 +83,8 @@ fn a_broken_row_hands_on_what_is_printed() {
     // One for the operator, one for the last resolution: the row before it is checked although
     // nothing is known of its input's channels.
     assert_eq!(codes(&table("", rows)), ["E0201"]);
-    let rows = rows.replace("resolution", "input").replace("8² ", "8²×16 ").replace("4² ", "4²×16 ");
+    let rows =
+        rows.replace("resolution", "input").replace("8² ", "8²×16 ").replace("4² ", "4²×16 ");
     let rows = rows.replace("32² ", "32²×3 ").replace("16² ", "16²×8 ");
     assert_eq!(codes(&table("", &rows)), ["E0201", "E0102"]);
 }
@@ -141,12 +154,8 @@ fn outputs_and_dialects() {
         "    | operator | c | SE | s |\n    | unit | 8 | - | 2 |\n    ---\n    | unit | 8 | ✓ | 2 |",
     );
     let net = expanded(&text);
-    let shapes: Vec<(&str, &[usize])> = net
-        .graph
-        .outputs
-        .iter()
-        .map(|(name, id)| (name.as_str(), net.graph.shape(*id)))
-        .collect();
+    let shapes: Vec<(&str, &[usize])> =
+        net.graph.outputs.iter().map(|(name, id)| (name.as_str(), net.graph.shape(*id))).collect();
     assert_eq!(shapes, [("c2", &[1, 16, 16, 8][..]), ("last", &[1, 8, 8, 8][..])]);
     let eps = |net: &super::Expanded| {
         net.graph.nodes.iter().find_map(|node| match node.op {
