@@ -212,8 +212,9 @@ impl<'a> Expander<'a> {
                         .and_then(|rest| rest.strip_prefix('_'))
                         .is_some_and(|rest| rest.parse::<usize>().is_ok())
             };
-            let count = container.iter().filter(same).count();
-            if distinct && count > 0 {
+            // Rounds of `repeat` can be thousands and bring labels of their own: they are not counted.
+            let count = if distinct { container.iter().filter(same).count() } else { 0 };
+            if count > 0 {
                 instance.label = format!("{}_{}", instance.label, count + 1);
             }
             container.push(instance);
