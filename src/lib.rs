@@ -58,7 +58,7 @@
 //! | [`session`] | compiling and running |
 //! | [`photo`] | from the file of a photo to the network's input |
 //! | [`labels`] | names of classes |
-//! | [`npy`], [`file`] | arrays as files, written whole or not at all |
+//! | [`npy`], [`mod@file`] | arrays as files, written whole or not at all |
 //! | [`error`] | what can be wrong, rendered for people |
 //! | [`cli`] | the command line |
 //!

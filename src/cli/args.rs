@@ -1,4 +1,5 @@
-//! Options that several commands share.
+//! Options that several commands share. Their doc comments are the text of `--help`.
+#![allow(rustdoc::broken_intra_doc_links, reason = "`[:GAIN]` in a help text is no link")]
 
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;

@@ -2,11 +2,11 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`file`] | safetensors files |
+//! | [`mod@file`] | safetensors files |
 //! | [`foreign`] | what to say about files of other formats |
 //! | [`generate`] | the deterministic generator |
 //! | [`dialect`] | which library's names a file has |
-//! | [`bind`] | the values of each parameter, by its recipe |
+//! | [`mod@bind`] | the values of each parameter, by its recipe |
 //! | [`report`] | what fits and what does not, in both directions |
 //! | [`resample`] | position tables for another resolution |
 
