@@ -70,6 +70,7 @@ pub mod cli;
 pub mod error;
 pub mod file;
 pub mod labels;
+mod memory;
 pub mod network;
 pub mod npy;
 pub mod photo;

@@ -2,6 +2,7 @@
 
 use crate::bundled;
 use crate::error::Error;
+use crate::memory;
 use netwright_compiler::expand::{Expanded, Request, expand};
 use netwright_compiler::spec::Spec;
 use netwright_compiler::weights::{
@@ -121,9 +122,13 @@ impl Network {
     }
 
     fn bind(expanded: Expanded, supply: &Supply, notes: Vec<String>) -> Result<Network, Error> {
+        memory::check(&expanded.graph)?;
         let weights = Arc::new(bind(&expanded.graph.params, supply, &expanded.drops)?);
         let mut network = Network { expanded, weights, notes };
-        network.notes.extend(network.weights.non_finite());
+        // Generated values are finite by definition.
+        if let Supply::File { .. } = supply {
+            network.notes.extend(network.weights.non_finite());
+        }
         Ok(network)
     }
 }

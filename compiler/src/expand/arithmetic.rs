@@ -54,7 +54,12 @@ impl Expander<'_> {
     }
 
     fn not_comparable(&self, op: BinaryOp, span: Span) -> Fault {
-        let message = format!("`{}` does not compare tensors", pure::symbol(op));
+        let symbol = pure::symbol(op);
+        if op == BinaryOp::Rem {
+            let message = "`%` is for numbers, not for tensors";
+            return Diagnostic::error(codes::NO_TENSOR, span, message).into();
+        }
+        let message = format!("`{symbol}` does not compare tensors");
         Diagnostic::error(codes::NO_TENSOR, span, message)
             .help("compare shapes, as in `x.c == 64`")
             .into()

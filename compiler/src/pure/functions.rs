@@ -70,7 +70,14 @@ fn call(name: &str, args: &[Arg], span: Span) -> Result<Value, Diagnostic> {
             };
             let least = number(least, d, "min")?;
             let limit = number(limit, 0.9, "limit")?;
-            each(&v, "`v` of `divisible`", v_span, &|v| Ok(divisible(v, d, least, limit)))
+            each(&v, "`v` of `divisible`", v_span, &|v| {
+                if v > 0.0 {
+                    return Ok(divisible(v, d, least, limit));
+                }
+                let message = format!("`divisible` rounds channel counts, and {v} is none");
+                Err(Diagnostic::error("E0213", v_span, message)
+                    .help("a width is a number greater than 0"))
+            })
         }
         "round" | "floor" | "ceil" | "abs" | "sqrt" | "ln" | "exp" => {
             let f = match name {
