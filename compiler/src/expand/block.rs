@@ -85,7 +85,8 @@ impl<'a> Expander<'a> {
     }
 
     /// Runs lines one after the other. A line that goes wrong poisons its labels, and the lines
-    /// that do not need them go on.
+    /// that do not need them go on. A `require` that does not hold ends them: what follows relies
+    /// on it.
     pub fn lines(&mut self, body: &'a [Statement], scope: &mut Scope) -> Lines {
         let mut lines = Lines { result: None, labels: Vec::new() };
         for statement in body {
@@ -104,6 +105,8 @@ impl<'a> Expander<'a> {
                 Statement::Require { condition, message, span } => {
                     if let Err(fault) = self.require(condition, message.as_ref(), *span, scope) {
                         self.report_fault(fault);
+                        lines.result = Some(Value::Poison);
+                        return lines;
                     }
                 }
             }

@@ -136,12 +136,20 @@ impl<'a> Expander<'a> {
         if let Some(near) = near_miss(name, known) {
             return error.help(format!("did you mean `{near}`?"));
         }
+        if self.misses_a_file() {
+            return crate::value::silent(span);
+        }
         let of_network = !scope.network && self.parameters.iter().any(|(known, _)| known == name);
         if of_network {
             error.help("a block does not see the network's parameters: give it as an argument")
         } else {
             error
         }
+    }
+
+    /// Whether a `use` could not be followed: what is unknown may be in that file.
+    pub fn misses_a_file(&self) -> bool {
+        self.spec.diagnostics.iter().any(|known| known.code == codes::USE)
     }
 
     fn setting_names(&self) -> impl Iterator<Item = &'a str> + use<'a> {

@@ -136,7 +136,7 @@ impl Expander<'_> {
             .collect();
         if is_identifier(name) {
             let error = self.unknown_name(name, place, scope, &[]);
-            if error.help.is_some() {
+            if error.help.is_some() || crate::value::is_silent(&error) {
                 return error;
             }
         }

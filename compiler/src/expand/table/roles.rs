@@ -25,6 +25,8 @@ pub(crate) enum Role {
     Carried,
     /// The operator column of another variant.
     Other,
+    /// A heading that means nothing, and is reported.
+    Unknown,
 }
 
 /// A column.
@@ -102,7 +104,9 @@ impl Expander<'_> {
             }
             columns.push(column);
         }
-        if !columns.iter().any(|column| column.role == Role::Operator) {
+        // A heading that means nothing may be the column that is missed.
+        let serves = |column: &Column| matches!(column.role, Role::Operator | Role::Unknown);
+        if !columns.iter().any(serves) {
             let span = table.header.first().map_or(table.span, |name| name.span);
             let error =
                 Diagnostic::error(codes::TABLE, span, "the table has no column of operators")
@@ -173,7 +177,7 @@ impl Expander<'_> {
             ));
             self.report(error);
         }
-        plain(Role::Carried, text)
+        plain(Role::Unknown, text)
     }
 
     /// Names of the parameters of everything that a table can call.
