@@ -18,6 +18,7 @@ pub mod pool;
 pub mod reduce;
 pub mod resize;
 pub mod softmax;
+pub mod sweep;
 
 use crate::error::CodegenError;
 use crate::operands;

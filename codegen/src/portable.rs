@@ -278,6 +278,8 @@ impl Emitter<'_> {
     /// One part of an operation that works lane by lane.
     fn lanes(&mut self, op: &Op, i: usize) {
         match *op {
+            // Cranelift has no such instruction, and it is only a hint.
+            Op::Prefetch { .. } => {}
             Op::Load { dst, mem } => {
                 let (base, disp) = self.address(mem, i);
                 let value = self.b.ins().load(F32X4, flags(), base, disp);
@@ -309,13 +311,18 @@ impl Emitter<'_> {
             }
             Op::Fma { acc, a, b } => {
                 let (x, y) = (self.part(a, i), self.part(b, i));
-                self.multiply_add(acc, i, x, y);
+                let sum = self.part(acc, i);
+                self.multiply_add(acc, i, [x, y, sum]);
+            }
+            Op::MulAdd { dst, a, b, c } => {
+                let operands = [a, b, c].map(|v| self.part(v, i));
+                self.multiply_add(dst, i, operands);
             }
             Op::FmaMem { acc, a, mem } => {
                 let (base, disp) = self.address(mem, i);
                 let y = self.b.ins().load(F32X4, flags(), base, disp);
-                let x = self.part(a, i);
-                self.multiply_add(acc, i, x, y);
+                let (x, sum) = (self.part(a, i), self.part(acc, i));
+                self.multiply_add(acc, i, [x, y, sum]);
             }
             Op::Bin { op, dst, a, b } => {
                 let (x, y) = (self.part(a, i), self.part(b, i));
@@ -387,15 +394,14 @@ impl Emitter<'_> {
         }
     }
 
-    fn multiply_add(&mut self, acc: V, part: usize, x: Value, y: Value) {
-        let sum = self.part(acc, part);
+    fn multiply_add(&mut self, dst: V, part: usize, [x, y, sum]: [Value; 3]) {
         let value = if self.fma {
             self.b.ins().fma(x, y, sum)
         } else {
             let product = self.b.ins().fmul(x, y);
             self.b.ins().fadd(sum, product)
         };
-        self.set_part(acc, part, value);
+        self.set_part(dst, part, value);
     }
 
     /// The first `n` of four values, the others 0.

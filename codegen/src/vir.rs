@@ -11,7 +11,7 @@
 //! words, and return nothing.
 //!
 //! **Floating point.** Operations are those of IEEE 754 in round-to-nearest with subnormals, except
-//! that [`Op::Fma`] may round once (fused) or twice (where the CPU has no fused form), and that
+//! that [`Op::Fma`] and its like may round once (fused) or twice (where the CPU has no fused form), and that
 //! [`BinOp::Min`] and [`BinOp::Max`] are defined as a comparison, so that what happens to NaN is
 //! known: the second operand is the result whenever the comparison is false.
 
@@ -148,6 +148,8 @@ pub enum Op {
     Load { dst: V, mem: Mem },
     /// `dst = mem[0..n]`, the other lanes 0; `0 < n < lanes`. Reads nothing beyond.
     LoadPart { dst: V, mem: Mem, n: u8 },
+    /// A hint that the cache line at `mem` will be read; any address is allowed.
+    Prefetch { mem: Mem },
     /// All lanes are the `f32` at `mem`.
     Broadcast { dst: V, mem: Mem },
     /// `mem[0..lanes] = src`
@@ -166,6 +168,8 @@ pub enum Op {
     Fma { acc: V, a: V, b: V },
     /// `acc = a * mem[0..lanes] + acc`
     FmaMem { acc: V, a: V, mem: Mem },
+    /// `dst = a * b + c`
+    MulAdd { dst: V, a: V, b: V, c: V },
     /// `dst = a op b`
     Bin { op: BinOp, dst: V, a: V, b: V },
     /// `dst = op a`
@@ -220,11 +224,28 @@ impl Op {
             Op::Mov { src, .. } | Op::Fold { src, .. } => f(src),
             Op::Fma { acc, a, b } => [acc, a, b].into_iter().for_each(f),
             Op::FmaMem { acc, a, .. } => [acc, a].into_iter().for_each(f),
+            Op::MulAdd { a, b, c, .. } => [a, b, c].into_iter().for_each(f),
             Op::Bin { a, b, .. } => [a, b].into_iter().for_each(f),
             Op::Un { a, .. } => f(a),
             Op::Select { a, b, x, y, .. } => [a, b, x, y].into_iter().for_each(f),
             _ => {}
         }
+    }
+
+    /// Replaces vector registers that the operation itself reads (and a sum that it adds to).
+    fn replace_uses(&mut self, with: impl Fn(V) -> V) {
+        let registers: [Option<&mut V>; 4] = match self {
+            Op::Store { src, .. } | Op::StorePart { src, .. } => [Some(src), None, None, None],
+            Op::Mov { src, .. } | Op::Fold { src, .. } => [Some(src), None, None, None],
+            Op::Fma { acc, a, b } => [Some(acc), Some(a), Some(b), None],
+            Op::FmaMem { acc, a, .. } => [Some(acc), Some(a), None, None],
+            Op::MulAdd { a, b, c, .. } => [Some(a), Some(b), Some(c), None],
+            Op::Bin { a, b, .. } => [Some(a), Some(b), None, None],
+            Op::Un { a, .. } => [Some(a), None, None, None],
+            Op::Select { a, b, x, y, .. } => [Some(a), Some(b), Some(x), Some(y)],
+            _ => return,
+        };
+        registers.into_iter().flatten().for_each(|v| *v = with(*v));
     }
 
     /// The vector register that the operation writes.
@@ -237,6 +258,7 @@ impl Op {
             | Op::Mask { dst, .. }
             | Op::FromInt { dst, .. }
             | Op::Mov { dst, .. }
+            | Op::MulAdd { dst, .. }
             | Op::Bin { dst, .. }
             | Op::Un { dst, .. }
             | Op::Select { dst, .. }
@@ -256,6 +278,7 @@ impl Op {
             | Op::Store { mem, .. }
             | Op::StorePart { mem, .. }
             | Op::FmaMem { mem, .. }
+            | Op::Prefetch { mem }
             | Op::GLoad { mem, .. }
             | Op::GLoad32 { mem, .. } => f(mem.base),
             Op::GStore { src, mem } => [src, mem.base].into_iter().for_each(f),

@@ -18,6 +18,8 @@ use crate::vir::{Builder, Count, G, GImmOp, GOp};
 const SMALL_WEIGHTS: usize = 256 << 10;
 /// Rows of the product in a unit when the weights are large.
 const BLOCK_ROWS: usize = 96;
+/// Rows of a line whose sums wait for a long epilogue: they stay in the first-level cache.
+const LONG_EPILOGUE_ROWS: usize = 256;
 /// Units that there should be, for threads to share.
 const UNITS: usize = 16;
 
@@ -48,6 +50,14 @@ fn macs(c: &ConvKernel) -> u64 {
 fn cost(c: &ConvKernel) -> u64 {
     let values = (c.batch * c.out_h * c.out_w * c.out_c) as u64;
     macs(c) / 15 + values * epilogue::cost(&c.epilogue) / 1000
+}
+
+fn streamed(weights: usize) -> bool {
+    weights > SMALL_WEIGHTS && std::env::var("NW_PF").is_ok()
+}
+
+fn block_rows() -> usize {
+    std::env::var("NW_BR").ok().and_then(|v| v.parse().ok()).unwrap_or(BLOCK_ROWS)
 }
 
 /// Blocks of columns such that there are at least [`UNITS`] units.
@@ -95,7 +105,8 @@ fn flat(c: &ConvKernel, name: &str, target: &Target) -> BuiltKernel {
     let images = if by_image(&c.epilogue) { c.batch } else { 1 };
     let rows = c.batch / images * c.out_h * c.out_w;
     let (in_group, n) = (c.in_c / c.groups, c.out_c / c.groups);
-    let gemm = Gemm {
+    let weights = in_group * c.out_c * 4;
+    let mut gemm = Gemm {
         n,
         runs: Runs { loops: vec![], len: in_group },
         a_stride: c.in_c as i64 * 4,
@@ -106,16 +117,22 @@ fn flat(c: &ConvKernel, name: &str, target: &Target) -> BuiltKernel {
         tile: tile_for(target, rows, n),
         unroll: target.unroll,
         buffer: 0,
+        streamed: streamed(weights),
+        line_rows: 0,
     };
     let split = Split::new(rows, gemm.tile.0);
-    let weights = in_group * c.out_c * 4;
     let block = if weights <= SMALL_WEIGHTS {
         // Few rows at a time: they stay in the first-level cache.
         let fitting = (64 << 10) / (split.height * c.in_c * 4).max(1);
         split.tiles().div_ceil(2 * UNITS).min(fitting).max(1)
     } else {
-        BLOCK_ROWS.div_ceil(split.height)
+        block_rows().div_ceil(split.height)
     };
+    let block = match epilogue::is_heavy(&c.epilogue) {
+        true => block.min(LONG_EPILOGUE_ROWS / split.height),
+        false => block,
+    };
+    gemm.line_rows = block * split.height;
     let row_blocks = split.tiles().div_ceil(block);
     let (passes, _) = gemm.passes(target.lanes);
     let (blocks, block_passes) =
@@ -313,7 +330,7 @@ fn windows(c: &ConvKernel, name: &str, target: &Target) -> BuiltKernel {
     let block = if weights <= SMALL_WEIGHTS {
         (c.batch * c.out_h).div_ceil(UNITS).clamp(1, 8)
     } else {
-        BLOCK_ROWS.div_ceil(c.out_w)
+        block_rows().div_ceil(c.out_w)
     }
     .min(c.out_h);
     let row_blocks = c.out_h.div_ceil(block);
@@ -329,6 +346,8 @@ fn windows(c: &ConvKernel, name: &str, target: &Target) -> BuiltKernel {
         tile: tile_for(target, c.out_w, n),
         unroll: target.unroll,
         buffer: 0,
+        streamed: streamed(weights),
+        line_rows: c.out_w,
     };
     let buffer = gemm.buffer_bytes(target.lanes);
     let band = Band::new(c, block, buffer);

@@ -8,8 +8,10 @@
 //! Operands: `x`, packed weights, `out`, then the epilogue's.
 
 use super::epilogue::{self, Constants, Operands, Position};
-use super::{BuiltKernel, PANEL, Params, Target, begin, by_image, each_unit, indices, scaled};
-use crate::program::ConvKernel;
+use super::{
+    BuiltKernel, PANEL, Params, Target, begin, by_image, each_unit, indices, scaled, sweep,
+};
+use crate::program::{ConvKernel, Operand};
 use crate::vir::{Builder, Count, G, GImmOp, GOp, V};
 
 /// Whether the convolution is depthwise and its rows of taps short enough to be written out;
@@ -68,7 +70,9 @@ fn tiles(c: &ConvKernel, width: usize) -> Vec<Tile> {
 
 /// Builds the kernel.
 pub fn build(c: &ConvKernel, name: &str, target: &Target) -> BuiltKernel {
-    let heavy = epilogue::is_heavy(&c.epilogue);
+    // Sums wait in the output for a long epilogue, unless it reads the output's old value there.
+    let full = epilogue::operand_kinds(&c.epilogue).any(|kind| kind == Operand::Full);
+    let heavy = epilogue::is_heavy(&c.epilogue) && !full;
     // Weights of a row of taps stay in registers beside the sums if there are few of them.
     let width = if c.kernel[1] <= 3 { target.columns } else { target.columns - 2 };
     let tiles = tiles(c, width.max(1));
@@ -88,6 +92,9 @@ pub fn build(c: &ConvKernel, name: &str, target: &Target) -> BuiltKernel {
             b.times(tile.count, |b| {
                 let place = Place { x, out, image };
                 channels(b, c, params, &rows, tile, place, heavy);
+                if heavy {
+                    finish(b, c, params, place, tile.width);
+                }
                 b.g_advance(x, (tile.width * c.stride[1] * c.in_c * 4) as i64);
                 b.g_advance(out, (tile.width * c.out_c * 4) as i64);
             });
@@ -98,7 +105,7 @@ pub fn build(c: &ConvKernel, name: &str, target: &Target) -> BuiltKernel {
     BuiltKernel {
         function: b.finish(),
         units,
-        scratch: if heavy { super::round64(width * target.lanes * 4) } else { 0 },
+        scratch: 0,
         cost: macs / 8 + values * epilogue::cost(&c.epilogue) / 1000,
     }
 }
@@ -209,7 +216,7 @@ fn channels(
         b.g_advance(cursor.out, bytes);
         cursor.operands.advance_channels(b, bytes);
     };
-    let code = TileCode { c, params, rows, tile, cursor: &cursor, heavy };
+    let code = TileCode { c, rows, tile, cursor: &cursor, heavy };
     let block_bytes = ((1 + c.kernel[0] * c.kernel[1]) * PANEL * 4) as i64;
     b.times(c.in_c / PANEL, |b| {
         b.times(PANEL / lanes, |b| {
@@ -228,9 +235,30 @@ fn channels(
     }
 }
 
+/// Applies a long epilogue to the sums of a tile's columns, which lie in the output.
+fn finish(b: &mut Builder, c: &ConvKernel, params: Params, place: Place, width: usize) {
+    let out = params.operand(b, 2);
+    let at = b.g_bin(GOp::Add, out, place.out);
+    let channel = b.g_const(0);
+    let position = Position { full: place.out, channel, image: place.image };
+    let operands = Operands::at(b, &c.epilogue, params.args, 3, position);
+    // Without operands by channel the columns are one long row.
+    let plain = epilogue::operand_kinds(&c.epilogue).next().is_none();
+    let (count, n) = if plain { (1, width * c.out_c) } else { (width as u32, c.out_c) };
+    let stride = (n * 4) as i64;
+    let rows = sweep::Rows {
+        from: at,
+        from_stride: stride,
+        to: at,
+        to_stride: stride,
+        count: Count::Static(count),
+        n,
+    };
+    sweep::emit(b, &c.epilogue, rows, &operands);
+}
+
 struct TileCode<'a> {
     c: &'a ConvKernel,
-    params: Params,
     rows: &'a Rows,
     tile: &'a Tile,
     cursor: &'a Cursor,
@@ -254,29 +282,12 @@ impl TileCode<'_> {
             b.g_advance(x, (c.dilation[0] * c.in_w * c.in_c * 4) as i64);
             b.g_advance(w, (c.kernel[1] * PANEL * 4) as i64);
         });
-        let lanes = b.lanes();
         let step = (c.out_c * 4) as i32;
-        if self.heavy && tile.width > 2 {
-            let buffer = b.g_copy(self.params.scratch);
+        if self.heavy {
+            // The sums as they are; `finish` does the rest.
             for (i, sum) in acc.iter().enumerate() {
-                b.store(*sum, buffer, (i * lanes * 4) as i32);
+                b.store_n(*sum, cursor.out, i as i32 * step, n);
             }
-            let out = b.g_copy(cursor.out);
-            b.times(tile.width, |b| {
-                let value = b.load(buffer, 0);
-                let value = epilogue::apply(
-                    b,
-                    &c.epilogue,
-                    value,
-                    &mut Constants::default(),
-                    |b, index, _| cursor.operands.load(b, index, 0, 0, n),
-                );
-                b.store_n(value, out, 0, n);
-                b.g_advance(buffer, lanes as i64 * 4);
-                b.g_advance(out, step as i64);
-                cursor.operands.advance_full(b, step as i64);
-            });
-            cursor.operands.advance_full(b, -(step as i64) * tile.width as i64);
             return;
         }
         let mut constants = Constants::default();

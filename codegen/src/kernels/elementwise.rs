@@ -4,7 +4,7 @@
 //! or for small inner axes all of those together.
 
 use super::epilogue::{self, Constants};
-use super::{BuiltKernel, Target, begin, block_size, each_unit, equal, indices, scaled};
+use super::{sweep, BuiltKernel, Target, begin, block_size, each_unit, equal, indices, scaled};
 use crate::program::MapKernel;
 use crate::vir::{Builder, Count, G, GImmOp, GOp, V};
 
@@ -129,11 +129,13 @@ fn blocked(b: &mut Builder, map: &MapKernel, pointers: &[G], cut: &Cut, block: G
         });
         return;
     }
+    let width = width(map, lanes);
     let vectors = b.g_imm(GImmOp::Shr, count, lanes.trailing_zeros() as i64);
-    b.repeat(Count::Reg(vectors), |b| {
-        values(b, map, pointers, lanes);
-        advance(b, map, pointers, lanes);
-    });
+    let (groups, rest) = b.g_div_rem(vectors, width);
+    group(b, map, pointers, Count::Reg(groups), width);
+    if width > 1 {
+        group(b, map, pointers, Count::Reg(rest), 1);
+    }
     if !last.is_multiple_of(lanes) {
         let end = b.g_const(cut.blocks as i64 - 1);
         let is_last = equal(b, block, end);
@@ -149,13 +151,34 @@ fn vectorises(map: &MapKernel) -> bool {
 /// `n` values along the last axis; pointers move.
 fn row(b: &mut Builder, map: &MapKernel, pointers: &[G], n: usize) {
     let lanes = if vectorises(map) { b.lanes() } else { 1 };
-    b.times(n / lanes, |b| {
-        values(b, map, pointers, lanes);
-        advance(b, map, pointers, lanes);
-    });
+    if lanes == 1 {
+        return b.times(n, |b| {
+            values(b, map, pointers, 1);
+            advance(b, map, pointers, 1);
+        });
+    }
+    let (whole, width) = (n / lanes, width(map, lanes));
+    group(b, map, pointers, Count::Static((whole / width) as u32), width);
+    if width > 1 {
+        group(b, map, pointers, Count::Static((whole % width) as u32), 1);
+    }
     if !n.is_multiple_of(lanes) {
         values(b, map, pointers, n % lanes);
     }
+}
+
+/// Vectors that are computed together: several where each is a long chain of operations.
+fn width(map: &MapKernel, lanes: usize) -> usize {
+    if epilogue::is_heavy(&map.steps) { sweep::chains(lanes) } else { 1 }
+}
+
+/// `count` groups of `width` whole vectors; pointers move.
+fn group(b: &mut Builder, map: &MapKernel, pointers: &[G], count: Count, width: usize) {
+    let lanes = b.lanes();
+    b.repeat(count, |b| {
+        b.interleaved(width, |b, i| values_at(b, map, pointers, i, lanes));
+        advance(b, map, pointers, width * lanes);
+    });
 }
 
 fn advance(b: &mut Builder, map: &MapKernel, pointers: &[G], n: usize) {
@@ -167,18 +190,24 @@ fn advance(b: &mut Builder, map: &MapKernel, pointers: &[G], n: usize) {
 
 /// Computes and stores `n` values, at most a vector.
 fn values(b: &mut Builder, map: &MapKernel, pointers: &[G], n: usize) {
+    values_at(b, map, pointers, 0, n);
+}
+
+/// As [`values`], so many vectors further on.
+fn values_at(b: &mut Builder, map: &MapKernel, pointers: &[G], vector: usize, n: usize) {
+    let at = vector as i32 * b.vector_bytes();
     let load = |b: &mut Builder, i: usize| -> V {
         let strides = &map.strides[i];
         match strides[strides.len() - 1] {
             0 => b.broadcast(pointers[i], 0),
-            _ => b.load_n(pointers[i], 0, n),
+            _ => b.load_n(pointers[i], at, n),
         }
     };
     let value = load(b, 0);
     let value = epilogue::apply(b, &map.steps, value, &mut Constants::default(), |b, index, _| {
         load(b, index + 1)
     });
-    b.store_n(value, pointers[pointers.len() - 1], 0, n);
+    b.store_n(value, pointers[pointers.len() - 1], at, n);
 }
 
 #[cfg(test)]

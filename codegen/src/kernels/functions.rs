@@ -24,8 +24,7 @@ pub fn unary(b: &mut Builder, function: Function, x: V) -> V {
         Function::Clamp { low, high } => clamp(b, x, f32::from_bits(low), f32::from_bits(high)),
         Function::Affine { mul, add } => {
             let (mul, add) = (b.splat_bits(mul), b.splat_bits(add));
-            b.fma(add, x, mul);
-            add
+            b.mul_add(x, mul, add)
         }
         Function::HardSigmoid => hard_sigmoid(b, x),
         Function::HardSwish => {
@@ -145,9 +144,7 @@ fn half_one_plus(b: &mut Builder, x: V, y: V) -> V {
 }
 
 fn one_plus_exp_neg(b: &mut Builder, x: V) -> V {
-    let sign = b.splat_bits(SIGN);
-    let negated = b.bin(BinOp::Xor, x, sign);
-    let e = exp_above(b, negated);
+    let e = exp_above(b, x, -1.0);
     let one = b.splat(1.0);
     b.bin(BinOp::Add, e, one)
 }
@@ -157,41 +154,38 @@ fn polynomial(b: &mut Builder, x: V, coefficients: &[f32]) -> V {
     let mut value = None;
     for c in coefficients.iter().rev() {
         let c = b.splat(*c);
-        if let Some(value) = value {
-            b.fma(c, value, x);
-        }
-        value = Some(c);
+        value = Some(match value {
+            Some(value) => b.mul_add(value, x, c),
+            None => c,
+        });
     }
     // No caller passes an empty list; 0 is the polynomial without terms.
     value.unwrap_or_else(|| b.splat(0.0))
 }
 
-/// Splits `x = n ln 2 + r`: returns `x log2(e) + round` (whose low bits are those of `n`, offset by
-/// the constant's) and `exp(r)`, for `|x| < 105`.
-fn exp_parts(b: &mut Builder, x: V, round: f32) -> (V, V) {
-    let log2e = b.splat(std::f32::consts::LOG2_E);
-    let shifted = b.splat(round);
-    b.fma(shifted, x, log2e);
+/// Splits `sign x = n ln 2 + r`: returns `sign x log2(e) + round` (whose low bits are those of `n`,
+/// offset by the constant's) and `exp(r)`, for `|x| < 105` and a sign of 1 or -1.
+fn exp_parts(b: &mut Builder, x: V, round: f32, sign: f32) -> (V, V) {
+    let log2e = b.splat(sign * std::f32::consts::LOG2_E);
     let round = b.splat(round);
+    let shifted = b.mul_add(x, log2e, round);
     let n = b.bin(BinOp::Sub, shifted, round);
-    let r = b.vector();
-    b.mov(r, x);
-    let high = b.splat(-LN2_HIGH);
-    b.fma(r, n, high);
-    let low = b.splat(-LN2_LOW);
-    b.fma(r, n, low);
-    let p = polynomial(
-        b,
-        r,
-        &[1.0, 1.0, 0.499_999_94, 0.166_665_21, 0.041_668_39, 8.368_745e-3, 1.381_454e-3],
-    );
+    // `sign r`, and so the odd terms of the polynomial change signs with it.
+    let high = b.splat(-sign * LN2_HIGH);
+    let r = b.mul_add(n, high, x);
+    let low = b.splat(-sign * LN2_LOW);
+    let r = b.mul_add(n, low, r);
+    let even = [1.0, 0.499_999_94, 0.041_668_39, 1.381_454e-3];
+    let odd = [1.0, 0.166_665_21, 8.368_745e-3].map(|c: f32| sign * c);
+    let p =
+        polynomial(b, r, &[even[0], odd[0], even[1], odd[1], even[2], odd[2], even[3]]);
     (shifted, p)
 }
 
 /// `exp(x)`, within 1.2 ulp, subnormal results and overflow included.
 pub fn exp(b: &mut Builder, x: V) -> V {
     let x = clamp(b, x, -104.0, 89.0);
-    let (shifted, p) = exp_parts(b, x, ROUND);
+    let (shifted, p) = exp_parts(b, x, ROUND, 1.0);
     // 2^n as a product of two powers, each of which is a normal number.
     let bias = b.splat_bits(254u32.wrapping_sub(ROUND.to_bits()));
     let biased = b.bin(BinOp::IAdd, shifted, bias);
@@ -203,14 +197,26 @@ pub fn exp(b: &mut Builder, x: V) -> V {
     b.bin(BinOp::Mul, p, second)
 }
 
-/// `exp(x)` for a sum with 1 or more: below -85 it gives `exp(-85)`.
-fn exp_above(b: &mut Builder, x: V) -> V {
-    let x = clamp(b, x, -85.0, 89.0);
+/// `exp(sign x)` for a sum with 1 or more: below -85 it gives `exp(-85)`.
+fn exp_above(b: &mut Builder, x: V, sign: f32) -> V {
+    let x = match sign > 0.0 {
+        true => clamp(b, x, -85.0, 89.0),
+        false => clamp(b, x, -89.0, 85.0),
+    };
     // The exponent is increased by n - 1, and the product with 2 overflows to infinity by itself.
-    let (shifted, p) = exp_parts(b, x, ROUND - 1.0);
+    let (shifted, p) = exp_parts(b, x, ROUND - 1.0, sign);
     let exponent = b.un(UnOp::Shl(23), shifted);
     let half = b.bin(BinOp::IAdd, p, exponent);
     b.bin(BinOp::Add, half, half)
+}
+
+/// `exp(x)` of `x` up to 0, within 1.2 ulp down to -85, and `exp(-85)` (1e-37) below.
+pub fn exp_of_difference(b: &mut Builder, x: V) -> V {
+    let low = b.splat(-85.0);
+    let x = b.bin(BinOp::Max, low, x);
+    let (shifted, p) = exp_parts(b, x, ROUND, 1.0);
+    let exponent = b.un(UnOp::Shl(23), shifted);
+    b.bin(BinOp::IAdd, p, exponent)
 }
 
 /// The error function, within 4 ulp. `x P(x^2) / Q(x^2)` up to where it rounds to 1.
@@ -253,7 +259,7 @@ fn with_sign(b: &mut Builder, size: V, x: V) -> V {
 pub fn tanh(b: &mut Builder, x: V) -> V {
     let size = abs(b, x);
     let twice = b.bin(BinOp::Add, size, size);
-    let e = exp_above(b, twice);
+    let e = exp_above(b, twice, 1.0);
     let one = b.splat(1.0);
     let denominator = b.bin(BinOp::Add, e, one);
     let two = b.splat(2.0);

@@ -9,7 +9,7 @@
 //! of two nearly equal heights, so that none is much smaller than the others.
 
 use super::epilogue::{self, Constants, Operands, Position};
-use super::{PANEL, Params, Target};
+use super::{PANEL, Params, Target, sweep};
 use crate::program::Post;
 use crate::vir::{Builder, Count, G, GImmOp, GOp, Op, V};
 
@@ -49,8 +49,13 @@ pub struct Gemm<'a> {
     pub tile: (usize, usize),
     /// Unrolling of the innermost loop.
     pub unroll: usize,
-    /// Byte offset of the tile buffer in the scratch memory (see [`Gemm::buffer_bytes`]).
+    /// Byte offset of the buffer for sums in the scratch memory (see [`Gemm::buffer_bytes`]).
     pub buffer: usize,
+    /// Whether the weights come from beyond the second-level cache, so that the next panels are
+    /// fetched while these are used.
+    pub streamed: bool,
+    /// Most rows of a line (see [`Lines`]).
+    pub line_rows: usize,
 }
 
 /// Rows split into tiles: `first` of `height` rows, then `second` of one row less.
@@ -97,6 +102,28 @@ pub struct Lines {
     pub out_stride: i64,
 }
 
+impl Lines {
+    /// Rows of a line.
+    fn rows(&self, b: &mut Builder) -> Count {
+        let [high, low] = [self.height, self.height - 1];
+        match (self.first, self.second) {
+            (Count::Static(first), Count::Static(second)) => {
+                Count::Static(first * high as u32 + second * low as u32)
+            }
+            (first, second) => {
+                let [first, second] = [(first, high), (second, low)].map(|(count, height)| {
+                    let count = match count {
+                        Count::Static(n) => b.g_const(i64::from(n)),
+                        Count::Reg(n) => n,
+                    };
+                    b.g_imm(GImmOp::Mul, count, height as i64)
+                });
+                Count::Reg(b.g_bin(GOp::Add, first, second))
+            }
+        }
+    }
+}
+
 /// Registers of the current place in a product.
 #[derive(Clone, Copy)]
 pub struct Place {
@@ -132,10 +159,10 @@ impl Gemm<'_> {
         (self.runs.k() + usize::from(self.bias)) * PANEL * 4
     }
 
-    /// Scratch bytes of the tile buffer, 0 where the epilogue needs none.
+    /// Scratch bytes for the sums of a line, 0 where the epilogue needs none.
     pub fn buffer_bytes(&self, lanes: usize) -> usize {
         match epilogue::is_heavy(self.epilogue) {
-            true => super::round64(self.tile.0 * self.tile.1 * lanes * 4),
+            true => super::round64(self.line_rows * self.tile_columns(lanes) * 4),
             false => 0,
         }
     }
@@ -192,25 +219,61 @@ impl Gemm<'_> {
     /// The tiles of all lines for one group of columns.
     fn lines(&self, b: &mut Builder, params: Params, place: Place, lines: Lines, columns: usize) {
         let (line_a, line_out) = (b.g_copy(place.a), b.g_copy(place.out));
+        let heavy = epilogue::is_heavy(self.epilogue);
+        let sum_bytes = (columns.div_ceil(b.lanes()) as i64) * i64::from(b.vector_bytes());
         b.repeat(lines.count, |b| {
             let (a, out) = (b.g_copy(line_a), b.g_copy(line_out));
+            let buffer = b.g_imm(GImmOp::Add, params.scratch, self.buffer as i64);
+            let sums = heavy.then(|| b.g_copy(buffer));
             for (height, count) in [(lines.height, lines.first), (lines.height - 1, lines.second)] {
                 if height == 0 {
                     continue;
                 }
                 b.repeat(count, |b| {
-                    self.tile(b, params, Place { a, out, ..place }, height, columns);
+                    self.tile(b, params, Place { a, out, ..place }, height, columns, sums);
                     b.g_advance(a, height as i64 * self.a_stride);
-                    b.g_advance(out, height as i64 * self.out_stride);
+                    match sums {
+                        Some(sums) => b.g_advance(sums, height as i64 * sum_bytes),
+                        None => b.g_advance(out, height as i64 * self.out_stride),
+                    }
                 });
+            }
+            if heavy {
+                let (to, operands) = self.results(b, params, Place { out, ..place });
+                let rows = sweep::Rows {
+                    from: buffer,
+                    from_stride: sum_bytes,
+                    to,
+                    to_stride: self.out_stride,
+                    count: lines.rows(b),
+                    n: columns,
+                };
+                sweep::emit(b, self.epilogue, rows, &operands);
             }
             b.g_advance(line_a, lines.a_stride);
             b.g_advance(line_out, lines.out_stride);
         });
     }
 
-    /// One tile of `rows` by `columns` (the last vector may be partial).
-    fn tile(&self, b: &mut Builder, params: Params, place: Place, rows: usize, columns: usize) {
+    /// The address of the output at a place, and the epilogue's operands there.
+    fn results(&self, b: &mut Builder, params: Params, place: Place) -> (G, Operands) {
+        let out = params.operand(b, self.out);
+        let out = b.g_bin(GOp::Add, out, place.out);
+        let position = Position { full: place.out, channel: place.channel, image: place.image };
+        (out, Operands::at(b, self.epilogue, params.args, self.out + 1, position))
+    }
+
+    /// One tile of `rows` by `columns` (the last vector may be partial). Its sums go to `sums` as
+    /// they are, or through the epilogue to the output.
+    fn tile(
+        &self,
+        b: &mut Builder,
+        params: Params,
+        place: Place,
+        rows: usize,
+        columns: usize,
+        sums: Option<G>,
+    ) {
         let lanes = b.lanes();
         let vectors = columns.div_ceil(lanes);
         let valid = |v: usize| lanes.min(columns - v * lanes);
@@ -240,6 +303,12 @@ impl Gemm<'_> {
         }
         let a = b.g_copy(place.a);
         let step = |b: &mut Builder, k: usize| {
+            if self.streamed {
+                for panel in 0..columns.div_ceil(PANEL) {
+                    let next = (panel + columns.div_ceil(PANEL)) * panel_bytes + k * PANEL * 4;
+                    b.prefetch(w, next as i32);
+                }
+            }
             let weights: Vec<V> =
                 (0..vectors).map(|v| b.load(w, at(v) + (k * PANEL * 4) as i32)).collect();
             for r in 0..rows {
@@ -251,51 +320,28 @@ impl Gemm<'_> {
         };
         self.walk(b, a, w, 0, &step);
 
-        let out = params.operand(b, self.out);
-        let out = b.g_bin(GOp::Add, out, place.out);
-        let position = Position { full: place.out, channel: place.channel, image: place.image };
-        let operands = Operands::at(b, self.epilogue, params.args, self.out + 1, position);
-        if !epilogue::is_heavy(self.epilogue) {
-            let mut constants = Constants::default();
-            for r in 0..rows {
-                let row = (r as i64 * self.out_stride) as i32;
-                for v in 0..vectors {
-                    let (n, column) = (valid(v), (v * lanes * 4) as i32);
-                    let value = epilogue::apply(
-                        b,
-                        self.epilogue,
-                        acc[r * vectors + v],
-                        &mut constants,
-                        |b, index, _| operands.load(b, index, row + column, column, n),
-                    );
-                    b.store_n(value, out, row + column, n);
-                }
+        if let Some(sums) = sums {
+            for (i, value) in acc.iter().enumerate() {
+                b.store(*value, sums, (i * lanes * 4) as i32);
             }
             return;
         }
-        // Long epilogues run in a loop over the rows, through memory: the code stays small, and
-        // they need many registers themselves.
-        let buffer = b.g_imm(GImmOp::Add, params.scratch, self.buffer as i64);
-        for (i, value) in acc.iter().enumerate() {
-            b.store(*value, buffer, (i * lanes * 4) as i32);
-        }
-        b.times(rows, |b| {
+        let (out, operands) = self.results(b, params, place);
+        let mut constants = Constants::default();
+        for r in 0..rows {
+            let row = (r as i64 * self.out_stride) as i32;
             for v in 0..vectors {
                 let (n, column) = (valid(v), (v * lanes * 4) as i32);
-                let value = b.load(buffer, column);
                 let value = epilogue::apply(
                     b,
                     self.epilogue,
-                    value,
-                    &mut Constants::default(),
-                    |b, index, _| operands.load(b, index, column, column, n),
+                    acc[r * vectors + v],
+                    &mut constants,
+                    |b, index, _| operands.load(b, index, row + column, column, n),
                 );
-                b.store_n(value, out, column, n);
+                b.store_n(value, out, row + column, n);
             }
-            b.g_advance(buffer, (vectors * lanes * 4) as i64);
-            b.g_advance(out, self.out_stride);
-            operands.advance_full(b, self.out_stride);
-        });
+        }
     }
 
     /// The loops over `k`: `step(k)` appends the products of the value `k` places on.

@@ -18,7 +18,7 @@ const BLOCK_ROWS: usize = 96;
 pub fn build(m: &MatMulKernel, name: &str, target: &Target) -> BuiltKernel {
     let direct = m.a_strides[1] == 1 || m.k == 1;
     let a_stride = if direct { m.a_strides[0] as i64 * 4 } else { m.k as i64 * 4 };
-    let gemm = Gemm {
+    let mut gemm = Gemm {
         n: m.n,
         runs: Runs { loops: vec![], len: m.k },
         a_stride,
@@ -29,13 +29,16 @@ pub fn build(m: &MatMulKernel, name: &str, target: &Target) -> BuiltKernel {
         tile: tile_for(target, m.m, m.n),
         unroll: target.unroll,
         buffer: 0,
+        streamed: false,
+        line_rows: 0,
     };
-    let panels = gemm.buffer_bytes(target.lanes);
-    let rows = panels + m.n.div_ceil(PANEL) * gemm.panel_bytes();
     let split = Split::new(m.m, gemm.tile.0);
     let block = BLOCK_ROWS.div_ceil(split.height);
     let row_blocks = split.tiles().div_ceil(block);
     let block_rows = (block * split.height).min(m.m);
+    gemm.line_rows = block_rows;
+    let panels = gemm.buffer_bytes(target.lanes);
+    let rows = panels + m.n.div_ceil(PANEL) * gemm.panel_bytes();
     let scratch = if direct { rows } else { rows + round64(block_rows * m.k * 4) };
     let (passes, _) = gemm.passes(target.lanes);
     let matrices: usize = m.batch.iter().product();

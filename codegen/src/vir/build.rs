@@ -1,6 +1,7 @@
 //! Builds kernel functions: fresh registers, operations, nested loops.
 
 use super::{BinOp, Cmp, Count, FoldOp, G, GImmOp, GOp, KernelFunction, Mem, Op, UnOp, V};
+use std::collections::HashMap;
 
 /// Appends operations to a function.
 pub struct Builder {
@@ -105,6 +106,29 @@ impl Builder {
         self.repeat(Count::Reg(flag), body);
     }
 
+    /// What `body` appends for 0, 1, .. `n - 1`, operation by operation in turn. The pieces must not
+    /// depend on each other. Chains of operations that each wait for the one before thus overlap,
+    /// and the processor need not look far ahead to find work. Pieces of the same operations share
+    /// their constants.
+    pub fn interleaved(&mut self, n: usize, mut body: impl FnMut(&mut Builder, usize)) {
+        let mut pieces = Vec::with_capacity(n);
+        for i in 0..n {
+            self.bodies.push(vec![]);
+            body(self, i);
+            pieces.push(self.bodies.pop().unwrap_or_default());
+        }
+        share_constants(&mut pieces);
+        let mut pieces: Vec<_> = pieces.into_iter().map(Vec::into_iter).collect();
+        loop {
+            let turn: Vec<Op> = pieces.iter_mut().filter_map(Iterator::next).collect();
+            if turn.is_empty() {
+                return;
+            }
+            let nothing = |op: &Op| matches!(op, Op::Loop { count: Count::Static(0), .. });
+            turn.into_iter().filter(|op| !nothing(op)).for_each(|op| self.push(op));
+        }
+    }
+
     /// `mem[0..lanes]` in a fresh register.
     pub fn load(&mut self, base: G, disp: i32) -> V {
         let dst = self.vector();
@@ -126,6 +150,11 @@ impl Builder {
             true => Op::Load { dst, mem },
             false => Op::LoadPart { dst, mem, n: n as u8 },
         });
+    }
+
+    /// A hint that the cache line at an address will be read.
+    pub fn prefetch(&mut self, base: G, disp: i32) {
+        self.push(Op::Prefetch { mem: Mem { base, disp } });
     }
 
     /// The value at an address in all lanes.
@@ -186,6 +215,13 @@ impl Builder {
     /// `acc += a * b`
     pub fn fma(&mut self, acc: V, a: V, b: V) {
         self.push(Op::Fma { acc, a, b });
+    }
+
+    /// `a * b + c` in a fresh register.
+    pub fn mul_add(&mut self, a: V, b: V, c: V) -> V {
+        let dst = self.vector();
+        self.push(Op::MulAdd { dst, a, b, c });
+        dst
     }
 
     /// `acc += a * mem[0..lanes]`
@@ -318,6 +354,45 @@ impl Builder {
         let back = self.g_imm(GImmOp::Mul, quotient, d as i64);
         let remainder = self.g_bin(GOp::Sub, a, back);
         (quotient, remainder)
+    }
+}
+
+/// Removes constants from all pieces but the first where all have the same at the same place and
+/// none changes its register later.
+fn share_constants(pieces: &mut [Vec<Op>]) {
+    let Some((first, others)) = pieces.split_first_mut() else { return };
+    let written_once =
+        |ops: &[Op], v: V| ops.iter().filter(|op| op.vector_def() == Some(v)).count() == 1;
+    let straight = |ops: &[Op]| !ops.iter().any(|op| matches!(op, Op::Loop { .. }));
+    if !straight(first) || others.iter().any(|o| o.len() != first.len() || !straight(o)) {
+        return;
+    }
+    let mut shared: Vec<usize> = Vec::new();
+    let mut replacements: Vec<HashMap<V, V>> = vec![HashMap::new(); others.len()];
+    for (k, op) in first.iter().enumerate() {
+        let Op::Const { dst, bits } = *op else { continue };
+        let same: Option<Vec<V>> = others
+            .iter()
+            .map(|ops| match ops[k] {
+                Op::Const { dst, bits: b } if b == bits && written_once(ops, dst) => Some(dst),
+                _ => None,
+            })
+            .collect();
+        if let Some(registers) = same.filter(|_| written_once(first, dst)) {
+            shared.push(k);
+            for (map, register) in replacements.iter_mut().zip(registers) {
+                map.insert(register, dst);
+            }
+        }
+    }
+    for (ops, map) in others.iter_mut().zip(&replacements) {
+        for op in ops.iter_mut() {
+            op.replace_uses(|v| map.get(&v).copied().unwrap_or(v));
+        }
+        // What a piece lacks must not move the rest ahead of the first piece.
+        for &k in &shared {
+            ops[k] = Op::Loop { count: Count::Static(0), body: vec![] };
+        }
     }
 }
 

@@ -53,6 +53,7 @@ fn body(f: &mut fmt::Formatter, ops: &[Op], depth: usize) -> fmt::Result {
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
+            Op::Prefetch { mem } => write!(f, "prefetch {mem}"),
             Op::Load { dst, mem } => write!(f, "{dst} = load {mem}"),
             Op::LoadPart { dst, mem, n } => write!(f, "{dst} = load.{n} {mem}"),
             Op::Broadcast { dst, mem } => write!(f, "{dst} = broadcast {mem}"),
@@ -64,6 +65,7 @@ impl fmt::Display for Op {
             Op::Mask { dst, n } => write!(f, "{dst} = mask {n}"),
             Op::FromInt { dst, src } => write!(f, "{dst} = float {src}"),
             Op::Mov { dst, src } => write!(f, "{dst} = {src}"),
+            Op::MulAdd { dst, a, b, c } => write!(f, "{dst} = {a} * {b} + {c}"),
             Op::Fma { acc, a, b } => write!(f, "{acc} += {a} * {b}"),
             Op::FmaMem { acc, a, mem } => write!(f, "{acc} += {a} * {mem}"),
             Op::Bin { op, dst, a, b } => write!(f, "{dst} = {} {a}, {b}", bin(*op)),

@@ -17,6 +17,8 @@ pub struct Codes {
     pub broadcast_reg: Code,
     /// Fused multiply-add, accumulator first.
     pub fma: Code,
+    /// The same with the sum apart: `d = d * x + y`.
+    pub mul_add: Code,
     /// All lanes zero (exclusive or).
     pub xor: Code,
 }
@@ -29,6 +31,7 @@ pub const YMM: Codes = Codes {
     broadcast_mem: Code::VEX_Vbroadcastss_ymm_m32,
     broadcast_reg: Code::VEX_Vbroadcastss_ymm_xmm,
     fma: Code::VEX_Vfmadd231ps_ymm_ymm_ymmm256,
+    mul_add: Code::VEX_Vfmadd213ps_ymm_ymm_ymmm256,
     xor: Code::VEX_Vxorps_ymm_ymm_ymmm256,
 };
 
@@ -40,6 +43,7 @@ pub const ZMM: Codes = Codes {
     broadcast_mem: Code::EVEX_Vbroadcastss_zmm_k1z_xmmm32,
     broadcast_reg: Code::EVEX_Vbroadcastss_zmm_k1z_xmmm32,
     fma: Code::EVEX_Vfmadd231ps_zmm_k1z_zmm_zmmm512b32_er,
+    mul_add: Code::EVEX_Vfmadd213ps_zmm_k1z_zmm_zmmm512b32_er,
     xor: Code::EVEX_Vpxord_zmm_k1z_zmm_zmmm512b32,
 };
 

@@ -257,6 +257,10 @@ impl Emitter<'_> {
                 let (dst, mem) = (self.vector(a[1]), self.mem(a[0], disp));
                 self.put(Instruction::with2(self.codes.load, dst, mem)?)
             }
+            MOp::Prefetch(disp) => {
+                let mem = self.mem(a[0], disp);
+                self.put(Instruction::with1(Code::Prefetcht0_m8, mem)?)
+            }
             MOp::LoadPart(disp, n) => self.load_part(a, disp, n),
             MOp::Broadcast(disp) => {
                 let (dst, mem) = (self.vector(a[1]), self.mem(a[0], disp));
@@ -301,6 +305,10 @@ impl Emitter<'_> {
             MOp::FmaMem(disp) => {
                 let (x, mem, d) = (self.vector(a[1]), self.mem(a[2], disp), self.vector(a[3]));
                 self.put(Instruction::with3(self.codes.fma, d, x, mem)?)
+            }
+            MOp::MulAdd => {
+                let [x, y, d] = [a[1], a[2], a[3]].map(|r| self.vector(r));
+                self.put(Instruction::with3(self.codes.mul_add, d, x, y)?)
             }
             MOp::Bin(op) => {
                 let [x, y, d] = [a[0], a[1], a[2]].map(|r| self.vector(r));

@@ -124,6 +124,10 @@ impl Lowering {
                 let operands = [self.use_g(mem.base), self.def_v(dst)];
                 self.code.push(MOp::Load(mem.disp), &operands);
             }
+            Op::Prefetch { mem } => {
+                let operands = [self.use_g(mem.base)];
+                self.code.push(MOp::Prefetch(mem.disp), &operands);
+            }
             Op::LoadPart { dst, mem, n } => {
                 let operands = [self.use_g(mem.base), self.def_v(dst), self.scratch()];
                 self.code.push(MOp::LoadPart(mem.disp, n), &operands);
@@ -162,6 +166,11 @@ impl Lowering {
                 let uses = [self.use_v(acc), self.use_v(a), self.use_g(mem.base)];
                 let result = Operand::reg_reuse_def(self.define(Var::Vector(acc.0)), 0);
                 self.code.push(MOp::FmaMem(mem.disp), &[uses[0], uses[1], uses[2], result]);
+            }
+            Op::MulAdd { dst, a, b, c } => {
+                let uses = [self.use_v(a), self.use_v(b), self.use_v(c)];
+                let result = Operand::reg_reuse_def(self.define(Var::Vector(dst.0)), 0);
+                self.code.push(MOp::MulAdd, &[uses[0], uses[1], uses[2], result]);
             }
             Op::Bin { op, dst, a, b } => {
                 let operands = [self.use_v(a), self.use_v(b), self.def_v(dst)];

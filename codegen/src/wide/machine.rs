@@ -19,6 +19,8 @@ pub const SLOT_BYTES: usize = 8;
 pub enum MOp {
     /// The parameters, each in its register: `d...`
     Arguments,
+    /// `base`
+    Prefetch(i32),
     /// `base, d`
     Load(i32),
     /// `base, d, mask` (a scratch vector)
@@ -39,6 +41,8 @@ pub enum MOp {
     Fma,
     /// `acc, a, base, d = acc`
     FmaMem(i32),
+    /// `a, b, c, d = a`
+    MulAdd,
     /// `a, b, d`
     Bin(BinOp),
     /// `a, d`
