@@ -4,7 +4,7 @@
 //! or for small inner axes all of those together.
 
 use super::epilogue::{self, Constants};
-use super::{sweep, BuiltKernel, Target, begin, block_size, each_unit, equal, indices, scaled};
+use super::{BuiltKernel, Target, begin, block_size, each_unit, equal, indices, scaled, sweep};
 use crate::program::MapKernel;
 use crate::vir::{Builder, Count, G, GImmOp, GOp, V};
 

@@ -177,8 +177,7 @@ fn exp_parts(b: &mut Builder, x: V, round: f32, sign: f32) -> (V, V) {
     let r = b.mul_add(n, low, r);
     let even = [1.0, 0.499_999_94, 0.041_668_39, 1.381_454e-3];
     let odd = [1.0, 0.166_665_21, 8.368_745e-3].map(|c: f32| sign * c);
-    let p =
-        polynomial(b, r, &[even[0], odd[0], even[1], odd[1], even[2], odd[2], even[3]]);
+    let p = polynomial(b, r, &[even[0], odd[0], even[1], odd[1], even[2], odd[2], even[3]]);
     (shifted, p)
 }
 

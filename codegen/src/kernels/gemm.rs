@@ -51,9 +51,6 @@ pub struct Gemm<'a> {
     pub unroll: usize,
     /// Byte offset of the buffer for sums in the scratch memory (see [`Gemm::buffer_bytes`]).
     pub buffer: usize,
-    /// Whether the weights come from beyond the second-level cache, so that the next panels are
-    /// fetched while these are used.
-    pub streamed: bool,
     /// Most rows of a line (see [`Lines`]).
     pub line_rows: usize,
 }
@@ -303,12 +300,6 @@ impl Gemm<'_> {
         }
         let a = b.g_copy(place.a);
         let step = |b: &mut Builder, k: usize| {
-            if self.streamed {
-                for panel in 0..columns.div_ceil(PANEL) {
-                    let next = (panel + columns.div_ceil(PANEL)) * panel_bytes + k * PANEL * 4;
-                    b.prefetch(w, next as i32);
-                }
-            }
             let weights: Vec<V> =
                 (0..vectors).map(|v| b.load(w, at(v) + (k * PANEL * 4) as i32)).collect();
             for r in 0..rows {

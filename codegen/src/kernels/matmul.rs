@@ -29,7 +29,6 @@ pub fn build(m: &MatMulKernel, name: &str, target: &Target) -> BuiltKernel {
         tile: tile_for(target, m.m, m.n),
         unroll: target.unroll,
         buffer: 0,
-        streamed: false,
         line_rows: 0,
     };
     let split = Split::new(m.m, gemm.tile.0);
