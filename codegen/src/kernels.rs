@@ -19,6 +19,7 @@ pub mod reduce;
 pub mod resize;
 pub mod softmax;
 pub mod sweep;
+pub mod winograd;
 
 use crate::error::CodegenError;
 use crate::operands;
@@ -72,6 +73,7 @@ pub fn build(kernel: &Kernel, name: &str, target: &Target) -> Result<BuiltKernel
     let built = match kernel {
         Kernel::Conv(conv) if depthwise::applies(conv) => depthwise::build(conv, name, target),
         Kernel::Conv(conv) => conv::build(conv, name, target),
+        Kernel::Winograd(winograd) => winograd::build(winograd, name, target),
         Kernel::MatMul(matmul) => matmul::build(matmul, name, target),
         Kernel::Map(map) => elementwise::build(map, name, target),
         Kernel::Pool(pool) => pool::build(pool, name, target),

@@ -13,6 +13,8 @@ const MAX: usize = 120;
 pub fn kernel(kernel: &Kernel) -> String {
     let mut name = match kernel {
         Kernel::Conv(c) => conv(c),
+        // `winograd4_3x3_..`: the number is the tile's.
+        Kernel::Winograd(w) => conv(&w.conv).replacen("conv", &format!("winograd{}", w.tile), 1),
         Kernel::MatMul(m) => matmul(m),
         Kernel::Map(m) => map(m),
         Kernel::Pool(p) => pool(p),

@@ -5,6 +5,7 @@ use crate::name;
 use crate::pack;
 use crate::program::{
     ConvKernel, CopyKernel, Kernel, MapKernel, MatMulKernel, Operand, PoolKernel, Post,
+    WinogradKernel,
 };
 
 /// Byte offsets within an operand fit in 31 bits.
@@ -47,11 +48,11 @@ fn list(kernel: &Kernel) -> Checked<Vec<OperandInfo>> {
     match kernel {
         Kernel::Conv(c) => {
             check_conv(c)?;
-            result.add(Role::Input, &[c.batch, c.in_h, c.in_w, c.in_c])?;
-            result.raw(Role::Weights, pack::conv_bytes(c)?)?;
-            let out = [c.batch, c.out_h, c.out_w, c.out_c];
-            result.add(Role::Output, &out)?;
-            result.epilogue(&c.epilogue, &out, Some(c.batch))?;
+            result.conv(c, pack::conv_bytes(c)?)?;
+        }
+        Kernel::Winograd(w) => {
+            check_winograd(w)?;
+            result.conv(&w.conv, pack::winograd::bytes(w))?;
         }
         Kernel::MatMul(m) => {
             check_matmul(m)?;
@@ -137,6 +138,14 @@ impl List {
         self.raw(role, values)
     }
 
+    fn conv(&mut self, c: &ConvKernel, weights: u128) -> Checked<()> {
+        self.add(Role::Input, &[c.batch, c.in_h, c.in_w, c.in_c])?;
+        self.raw(Role::Weights, weights)?;
+        let out = [c.batch, c.out_h, c.out_w, c.out_c];
+        self.add(Role::Output, &out)?;
+        self.epilogue(&c.epilogue, &out, Some(c.batch))
+    }
+
     /// The operands of the binary steps; `images` if operands by image are possible.
     fn epilogue(&mut self, posts: &[Post], out: &[usize], images: Option<usize>) -> Checked<()> {
         if posts.len() > MAX_POSTS {
@@ -205,6 +214,19 @@ fn check_conv(c: &ConvKernel) -> Checked<()> {
     match small {
         true => Ok(()),
         false => Err("its windows reach over more than 2 GiB".into()),
+    }
+}
+
+fn check_winograd(w: &WinogradKernel) -> Checked<()> {
+    let c = &w.conv;
+    check_conv(c)?;
+    let ones = [c.stride, c.dilation] == [[1, 1], [1, 1]];
+    if c.kernel != [3, 3] || !ones || c.groups != 1 || c.input_nchw {
+        return Err("Winograd's algorithm is for dense 3x3 convolutions with step 1".into());
+    }
+    match w.tile {
+        2 | 4 => Ok(()),
+        tile => Err(format!("tiles of {tile}x{tile}; there are 2x2 and 4x4")),
     }
 }
 

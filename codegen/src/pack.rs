@@ -7,7 +7,11 @@
 //!   by column, channel by channel.
 //! - Depthwise convolution: `[ceil(C / 16)][1 + kh * kw][16]`, the bias first.
 //!
+//! - Winograd's algorithm: see [`winograd`].
+//!
 //! Columns beyond the last channel are 0.
+
+pub mod winograd;
 
 use crate::error::CodegenError;
 use crate::kernels::{PANEL, depthwise};
@@ -18,6 +22,7 @@ use crate::program::{ConvKernel, Kernel};
 pub fn packed_bytes(kernel: &Kernel) -> usize {
     match kernel {
         Kernel::Conv(conv) => conv_bytes(conv).map_or(0, |n| usize::try_from(n).unwrap_or(0)),
+        Kernel::Winograd(w) => usize::try_from(winograd::bytes(w)).unwrap_or(0),
         _ => 0,
     }
 }
@@ -56,11 +61,11 @@ pub fn pack(kernel: &Kernel, tensors: &[&[f32]], out: &mut [u8]) -> Result<(), C
     if out.len() != bytes {
         return Err(fail(format!("{} bytes for {bytes} bytes of packed weights", out.len())));
     }
-    let Kernel::Conv(c) = kernel else {
-        return match tensors {
-            [] => Ok(()),
-            _ => Err(fail("it has no weights to pack".into())),
-        };
+    let c = match kernel {
+        Kernel::Conv(c) => c,
+        Kernel::Winograd(w) => &w.conv,
+        _ if tensors.is_empty() => return Ok(()),
+        _ => return Err(fail("it has no weights to pack".into())),
     };
     let (weight, bias) = match *tensors {
         [weight] => (weight, None),
@@ -73,6 +78,10 @@ pub fn pack(kernel: &Kernel, tensors: &[&[f32]], out: &mut [u8]) -> Result<(), C
     }
     if let Some(bias) = bias.filter(|b| b.len() != c.out_c) {
         return Err(fail(format!("{} biases instead of {}", bias.len(), c.out_c)));
+    }
+    if let Kernel::Winograd(w) = kernel {
+        winograd::pack(w, weight, bias, out);
+        return Ok(());
     }
     let panel_bytes = (1 + k) * PANEL * 4;
     if depthwise::applies(c) {

@@ -57,6 +57,8 @@ pub enum Kernel {
     /// Convolution, dense, grouped or depthwise; a linear layer is one with a 1x1 kernel, `in_h` =
     /// 1, `in_w` = rows. Operands: `x`, packed weights (with bias), `out`, then the epilogue's.
     Conv(ConvKernel),
+    /// A dense 3x3 convolution with step 1, by Winograd's algorithm. Operands as of a convolution.
+    Winograd(WinogradKernel),
     /// Batched matrix product. Operands: `a`, `b`, `out`, then the epilogue's.
     MatMul(MatMulKernel),
     /// Elementwise arithmetic with broadcasting. Operands: the map's inputs, then `out`.
@@ -136,6 +138,28 @@ pub struct ConvKernel {
     pub input_nchw: bool,
     /// Applied to each output value.
     pub epilogue: Epilogue,
+}
+
+/// A convolution computed by Winograd's minimal filtering F(tile x tile, 3x3) (Lavin and Gray, "Fast
+/// algorithms for convolutional neural networks", 2015).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct WinogradKernel {
+    /// What is computed: one group, channels last, windows of 3x3, steps and dilations of 1.
+    pub conv: ConvKernel,
+    /// Rows and columns of an output tile: 2 (16 products for 36) or 4 (36 products for 144).
+    pub tile: usize,
+}
+
+impl WinogradKernel {
+    /// Rows and columns of an input tile, which overlap by 2.
+    pub fn window(&self) -> usize {
+        self.tile + 2
+    }
+
+    /// Products for each tile and pair of channels.
+    pub fn points(&self) -> usize {
+        self.window() * self.window()
+    }
 }
 
 /// A batched matrix product `[batch, m, k] x [batch, k, n]`, each batch index taken from strides.

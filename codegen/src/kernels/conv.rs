@@ -6,7 +6,7 @@
 //! Operands: `x`, packed weights, `out`, then the epilogue's.
 
 use super::epilogue;
-use super::gemm::{Gemm, Lines, Place, Runs, Split, tile_for};
+use super::gemm::{Destination, Gemm, Lines, Place, Runs, Split, tile_for};
 use super::{
     BuiltKernel, Params, Target, begin, block_size, by_image, each_unit, each_vector, equal,
     indices, round64, scaled,
@@ -107,7 +107,7 @@ fn flat(c: &ConvKernel, name: &str, target: &Target) -> BuiltKernel {
         out_stride: c.out_c as i64 * 4,
         bias: true,
         epilogue: &c.epilogue,
-        out: 2,
+        out: Destination::Operand(2),
         tile: tile_for(target, rows, n),
         unroll: target.unroll,
         buffer: 0,
@@ -135,21 +135,11 @@ fn flat(c: &ConvKernel, name: &str, target: &Target) -> BuiltKernel {
     let scratch = gemm.buffer_bytes(target.lanes);
     each_unit(&mut b, params, |b, unit| {
         let index = indices(b, unit, &[images, row_blocks, blocks]);
-        // The block's tiles, and the first row: tiles behind the first kind are one row lower.
         let first = scaled(b, index[1], block);
         let count = block_size(b, first, block, split.tiles());
-        let zero = b.g_const(0);
-        let higher = b.g_const(split.first as i64);
-        let ahead = b.g_bin(GOp::Sub, higher, first);
-        let ahead = b.g_bin(GOp::Max, ahead, zero);
-        let high = b.g_bin(GOp::Min, ahead, count);
-        let low = b.g_bin(GOp::Sub, count, high);
-        let behind = b.g_bin(GOp::Sub, first, higher);
-        let behind = b.g_bin(GOp::Max, behind, zero);
-        let row = scaled(b, first, split.height);
-        let row = b.g_bin(GOp::Sub, row, behind);
+        let tiles = split.block(b, first, count);
         let image_rows = scaled(b, index[0], rows);
-        let row = b.g_bin(GOp::Add, row, image_rows);
+        let row = b.g_bin(GOp::Add, tiles.row, image_rows);
 
         let x = params.operand(b, 0);
         let a = b.g_address(x, row, gemm.a_stride, 0);
@@ -157,14 +147,8 @@ fn flat(c: &ConvKernel, name: &str, target: &Target) -> BuiltKernel {
         let w = params.operand(b, 1);
         let image = image_offset(b, c, index[0]);
         let span = unit_passes(b, index[2], blocks, block_passes, passes);
-        let lines = Lines {
-            count: Count::Static(1),
-            height: split.height,
-            first: Count::Reg(high),
-            second: if split.second == 0 { Count::Static(0) } else { Count::Reg(low) },
-            a_stride: 0,
-            out_stride: 0,
-        };
+        let lines = split.line(&tiles);
+        let zero = b.g_const(0);
         let place = Place { a, w, out, channel: zero, image };
         groups(b, c, place, |b, place| gemm.emit(b, params, place, lines, span));
     });
@@ -335,7 +319,7 @@ fn windows(c: &ConvKernel, name: &str, target: &Target) -> BuiltKernel {
         out_stride: c.out_c as i64 * 4,
         bias: true,
         epilogue: &c.epilogue,
-        out: 2,
+        out: Destination::Operand(2),
         tile: tile_for(target, c.out_w, n),
         unroll: target.unroll,
         buffer: 0,

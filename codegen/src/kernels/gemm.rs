@@ -29,6 +29,15 @@ impl Runs {
     }
 }
 
+/// Where the results of a product go.
+#[derive(Clone, Copy, Debug)]
+pub enum Destination {
+    /// To the operand with that index; the epilogue's operands follow it.
+    Operand(usize),
+    /// To the scratch memory, from that byte offset on; the epilogue has no operands.
+    Scratch(usize),
+}
+
 /// A matrix product's geometry.
 pub struct Gemm<'a> {
     /// Columns.
@@ -43,8 +52,8 @@ pub struct Gemm<'a> {
     pub bias: bool,
     /// Applied to each value.
     pub epilogue: &'a [Post],
-    /// Index of the output among the operands; the epilogue's operands follow it.
-    pub out: usize,
+    /// Where the results go.
+    pub out: Destination,
     /// Rows and vectors of a tile.
     pub tile: (usize, usize),
     /// Unrolling of the innermost loop.
@@ -79,6 +88,45 @@ impl Split {
     pub fn tiles(&self) -> usize {
         self.first + self.second
     }
+
+    /// Appends the choice of a block of `count` tiles from tile `first` on.
+    pub fn block(&self, b: &mut Builder, first: G, count: G) -> SplitBlock {
+        let zero = b.g_const(0);
+        let higher = b.g_const(self.first as i64);
+        let ahead = b.g_bin(GOp::Sub, higher, first);
+        let ahead = b.g_bin(GOp::Max, ahead, zero);
+        let high = b.g_bin(GOp::Min, ahead, count);
+        let low = b.g_bin(GOp::Sub, count, high);
+        // Tiles behind the first kind are one row lower.
+        let behind = b.g_bin(GOp::Sub, first, higher);
+        let behind = b.g_bin(GOp::Max, behind, zero);
+        let row = b.g_imm(GImmOp::Mul, first, self.height as i64);
+        let row = b.g_bin(GOp::Sub, row, behind);
+        SplitBlock { row, high, low }
+    }
+
+    /// The tiles of a block as a single line.
+    pub fn line(&self, block: &SplitBlock) -> Lines {
+        Lines {
+            count: Count::Static(1),
+            height: self.height,
+            first: Count::Reg(block.high),
+            second: if self.second == 0 { Count::Static(0) } else { Count::Reg(block.low) },
+            a_stride: 0,
+            out_stride: 0,
+        }
+    }
+}
+
+/// Neighbouring tiles of a split.
+#[derive(Clone, Copy)]
+pub struct SplitBlock {
+    /// The first row.
+    pub row: G,
+    /// Number of the higher tiles.
+    pub high: G,
+    /// Number of the lower tiles.
+    pub low: G,
 }
 
 /// Which tiles a block of rows consists of: `rows` lines of output, each of `first` and `second`
@@ -254,10 +302,13 @@ impl Gemm<'_> {
 
     /// The address of the output at a place, and the epilogue's operands there.
     fn results(&self, b: &mut Builder, params: Params, place: Place) -> (G, Operands) {
-        let out = params.operand(b, self.out);
+        let (out, first) = match self.out {
+            Destination::Operand(index) => (params.operand(b, index), index + 1),
+            Destination::Scratch(at) => (b.g_imm(GImmOp::Add, params.scratch, at as i64), 0),
+        };
         let out = b.g_bin(GOp::Add, out, place.out);
         let position = Position { full: place.out, channel: place.channel, image: place.image };
-        (out, Operands::at(b, self.epilogue, params.args, self.out + 1, position))
+        (out, Operands::at(b, self.epilogue, params.args, first, position))
     }
 
     /// One tile of `rows` by `columns` (the last vector may be partial). Its sums go to `sums` as

@@ -4,7 +4,7 @@
 //! are contiguous, and copied otherwise. A unit is a block of rows of one matrix.
 
 use super::epilogue;
-use super::gemm::{Gemm, Lines, Place, Runs, Split, tile_for};
+use super::gemm::{Destination, Gemm, Place, Runs, Split, tile_for};
 use super::{
     BuiltKernel, PANEL, Target, begin, block_size, each_unit, equal, indices, round64, scaled,
 };
@@ -25,7 +25,7 @@ pub fn build(m: &MatMulKernel, name: &str, target: &Target) -> BuiltKernel {
         out_stride: m.n as i64 * 4,
         bias: false,
         epilogue: &m.epilogue,
-        out: 2,
+        out: Destination::Operand(2),
         tile: tile_for(target, m.m, m.n),
         unroll: target.unroll,
         buffer: 0,
@@ -68,25 +68,17 @@ pub fn build(m: &MatMulKernel, name: &str, target: &Target) -> BuiltKernel {
 
         let first = scaled(b, index[1], block);
         let count = block_size(b, first, block, split.tiles());
-        let higher = b.g_const(split.first as i64);
-        let ahead = b.g_bin(GOp::Sub, higher, first);
-        let ahead = b.g_bin(GOp::Max, ahead, zero);
-        let high = b.g_bin(GOp::Min, ahead, count);
-        let low = b.g_bin(GOp::Sub, count, high);
-        let behind = b.g_bin(GOp::Sub, first, higher);
-        let behind = b.g_bin(GOp::Max, behind, zero);
-        let row = scaled(b, first, split.height);
-        let row = b.g_bin(GOp::Sub, row, behind);
+        let tiles = split.block(b, first, count);
 
         let base = params.operand(b, 0);
         let matrix = offset(b, &m.a_batch, base);
-        let from = b.g_address(matrix, row, m.a_strides[0] as i64 * 4, 0);
+        let from = b.g_address(matrix, tiles.row, m.a_strides[0] as i64 * 4, 0);
         let a = if direct {
             from
         } else {
             let a = b.g_imm(GImmOp::Add, params.scratch, rows as i64);
-            let block_rows = scaled(b, high, split.height);
-            let lower = scaled(b, low, split.height - 1);
+            let block_rows = scaled(b, tiles.high, split.height);
+            let lower = scaled(b, tiles.low, split.height - 1);
             let block_rows = b.g_bin(GOp::Add, block_rows, lower);
             let to = b.g_copy(a);
             b.repeat(Count::Reg(block_rows), |b| {
@@ -97,18 +89,11 @@ pub fn build(m: &MatMulKernel, name: &str, target: &Target) -> BuiltKernel {
             a
         };
         let image_rows = scaled(b, index[0], m.m);
-        let row = b.g_bin(GOp::Add, row, image_rows);
+        let row = b.g_bin(GOp::Add, tiles.row, image_rows);
         let out = scaled(b, row, m.n * 4);
         let all = b.g_const(passes as i64);
         let one = b.g_const(1);
-        let lines = Lines {
-            count: Count::Static(1),
-            height: split.height,
-            first: Count::Reg(high),
-            second: if split.second == 0 { Count::Static(0) } else { Count::Reg(low) },
-            a_stride: 0,
-            out_stride: 0,
-        };
+        let lines = split.line(&tiles);
         let place = Place { a, w, out, channel: zero, image: None };
         gemm.emit(b, params, place, lines, [zero, all, one]);
     });

@@ -6,7 +6,7 @@ use netwright_codegen::jit::{Backend, CompileOptions, CompiledProgram, compile};
 use netwright_codegen::operands::{Role, operands};
 use netwright_codegen::pack::{pack, packed_bytes};
 use netwright_codegen::pool::Pool;
-use netwright_codegen::program::{Kernel, Place, Program, Step};
+use netwright_codegen::program::{Kernel, Place, Program, Step, WinogradKernel};
 use netwright_codegen::wide::WideIsa;
 
 /// A back end with its instruction set.
@@ -72,7 +72,7 @@ pub fn random_operands(kernel: &Kernel) -> Vec<Vec<f32>> {
         let seed = 7 * i as u64 + 1;
         match (operand.role, kernel) {
             (Role::Output, _) => {}
-            (Role::Weights, Kernel::Conv(c)) => {
+            (Role::Weights, Kernel::Conv(c) | Kernel::Winograd(WinogradKernel { conv: c, .. })) => {
                 let k = c.in_c / c.groups * c.kernel[0] * c.kernel[1];
                 result.push(random(c.out_c * k, seed));
                 result.push(random(c.out_c, seed + 1));
@@ -128,7 +128,7 @@ fn split(kernel: &Kernel, values: &[Vec<f32>]) -> (Vec<Vec<f32>>, Vec<u8>) {
     let mut inputs = values.to_vec();
     let mut weights = vec![];
     match kernel {
-        Kernel::Conv(_) => {
+        Kernel::Conv(_) | Kernel::Winograd(_) => {
             weights = vec![0xff; packed_bytes(kernel)];
             pack(kernel, &[&values[1], &values[2]], &mut weights).unwrap();
             inputs.drain(1..3);

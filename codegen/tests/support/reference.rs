@@ -104,7 +104,7 @@ fn epilogue(posts: &[Post], values: &mut [f64], images: usize, c: usize, operand
 pub fn run(kernel: &Kernel, operands: &[Vec<f32>]) -> Vec<f64> {
     let x = &operands[0];
     match kernel {
-        Kernel::Conv(c) => {
+        Kernel::Conv(c) | Kernel::Winograd(WinogradKernel { conv: c, .. }) => {
             let mut out = conv(c, x, &operands[1], &operands[2]);
             epilogue(&c.epilogue, &mut out, c.batch, c.out_c, &operands[3..]);
             out
