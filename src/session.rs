@@ -39,11 +39,19 @@ pub struct RunOptions {
     pub threads: usize,
     /// Deliver the network's features (each stage's end, labelled rows) after its outputs.
     pub features: bool,
+    /// Use Winograd's algorithm for 3x3 convolutions where it is faster.
+    pub winograd: bool,
 }
 
 impl Default for RunOptions {
     fn default() -> Self {
-        RunOptions { backend: Backend::Auto, cpu: "native".into(), threads: 0, features: false }
+        RunOptions {
+            backend: Backend::Auto,
+            cpu: "native".into(),
+            threads: 0,
+            features: false,
+            winograd: true,
+        }
     }
 }
 
@@ -63,6 +71,7 @@ impl RunOptions {
                 Backend::Portable => driver::Backend::Portable,
             },
             features: self.features,
+            winograd: self.winograd,
             ..Options::default()
         };
         let isa = match self.cpu.as_str() {

@@ -41,7 +41,9 @@ const GATE: Post = Post::Binary(Arithmetic::Mul, Operand::ImageChannel);
 
 #[test]
 fn sizes_of_maps() {
-    for size in [[1, 1], [1, 7], [2, 2], [3, 5], [4, 4], [5, 3], [7, 7], [8, 8], [9, 18], [33, 4], [2, 97]] {
+    for size in
+        [[1, 1], [1, 7], [2, 2], [3, 5], [4, 4], [5, 3], [7, 7], [8, 8], [9, 18], [33, 4], [2, 97]]
+    {
         for batch in [1, 3] {
             check(conv([batch, size[0], size[1], 8], 16, 1));
         }

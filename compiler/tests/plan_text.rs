@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 fn planned(graph: &Graph, fuse: bool) -> Plan {
     let options = passes::Options { features: true, fuse, verify: true };
-    plan(&optimize(graph, &options).unwrap().graph).unwrap()
+    plan(&optimize(graph, &options).unwrap().graph, &Default::default()).unwrap()
 }
 
 fn squeeze_and_excitation() -> Graph {

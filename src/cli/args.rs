@@ -46,6 +46,10 @@ pub struct MachineArgs {
     /// Threads to run on [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: Option<u16>,
+    /// Compute 3x3 convolutions by plain sums, never by Winograd's algorithm: slower, with less memory for weights and
+    /// smaller rounding errors
+    #[arg(long)]
+    pub no_winograd: bool,
 }
 
 impl MachineArgs {

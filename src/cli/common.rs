@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::network::{Network, Options};
 use crate::session::{Backend, RunOptions};
 use netwright_compiler::expand::Expanded;
+use netwright_compiler::plan;
 use netwright_compiler::spec::Spec;
 use netwright_grammar::{Diagnostic, Severity, Sources};
 use std::io::{IsTerminal, Write};
@@ -77,7 +78,18 @@ pub fn run_options(machine: &MachineArgs, backend: BackendArg) -> RunOptions {
         BackendArg::Portable => Backend::Portable,
         BackendArg::Interpreter => Backend::Interpreter,
     };
-    RunOptions { backend, cpu: machine.cpu.clone(), threads: machine.threads(), features: false }
+    RunOptions {
+        backend,
+        cpu: machine.cpu.clone(),
+        threads: machine.threads(),
+        features: false,
+        winograd: !machine.no_winograd,
+    }
+}
+
+/// How to plan.
+pub fn plan_options(machine: &MachineArgs) -> plan::Options {
+    plan::Options { winograd: !machine.no_winograd }
 }
 
 /// `efficientnet:b3`, for titles.

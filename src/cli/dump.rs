@@ -29,7 +29,9 @@ pub fn run(args: &DumpArgs) -> Outcome {
         Stage::Graph => write!(out, "{}", expanded.graph.to_text())?,
         Stage::Fused => write!(out, "{}", fused()?.graph.to_text())?,
         Stage::Plan => {
-            let plan = plan::plan(&fused()?.graph).map_err(|e| Failure::Input(e.to_string()))?;
+            let options = common::plan_options(&args.spec.machine);
+            let plan = plan::plan(&fused()?.graph, &options)
+                .map_err(|error| Failure::Input(error.to_string()))?;
             write!(out, "{plan}")?;
         }
         Stage::Clif | Stage::Asm => {

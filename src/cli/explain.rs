@@ -1,10 +1,10 @@
-//! `netwright explain`: what was fused, what was not, and why.
+//! `netwright explain`: what was fused, what was not, which algorithms were chosen, and why.
 
 use super::args::ExplainArgs;
 use super::common;
 use super::failure::{Failure, Outcome};
 use super::table::{Align, Table};
-use netwright_compiler::passes;
+use netwright_compiler::{passes, plan};
 use netwright_ir::{Graph, Op, PostOp};
 use std::io::Write;
 
@@ -28,6 +28,11 @@ pub fn run(args: &ExplainArgs) -> Outcome {
     table.write(&mut out)?;
     writeln!(out)?;
     write!(out, "{}", fused.log)?;
+    let plan = plan::plan(&fused.graph, &common::plan_options(&args.spec.machine))
+        .map_err(|error| Failure::Input(error.to_string()))?;
+    for choice in &plan.choices {
+        writeln!(out, "{choice}")?;
+    }
     Ok(())
 }
 

@@ -99,7 +99,8 @@ impl<'a> Shape<'a> {
 
         let point_bytes = odd_lines(rows * c.in_c * 4);
         let all = passes + usize::from(rest > 0);
-        let fitting = BLOCK_BYTES.saturating_sub(points * point_bytes) / (rows * points * columns * 4);
+        let fitting =
+            BLOCK_BYTES.saturating_sub(points * point_bytes) / (rows * points * columns * 4);
         // Windows that do not fit are read once.
         let chunk = if fitting == 0 { all } else { fitting.min(all) };
         let sum_bytes = odd_lines(c.out_c.min(chunk * columns) * 4);

@@ -8,7 +8,8 @@ use crate::kernels::PANEL;
 use crate::program::WinogradKernel;
 
 /// The rows of `G` for tiles of 2.
-const FILTER_2: [[f64; 3]; 4] = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]];
+const FILTER_2: [[f64; 3]; 4] =
+    [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]];
 
 /// The points other than 0 and infinity at which tiles of 4 take the filter and the window as
 /// polynomials, both with either sign. 1 and 2 are the usual choice; the same ratio around 1 halves

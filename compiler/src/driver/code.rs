@@ -47,7 +47,7 @@ pub fn compile(graph: &Graph, options: &Options) -> Result<Code, DriverError> {
     )?;
     let passes = start.elapsed();
     let start = Instant::now();
-    let plan = plan::plan(&fused.graph)?;
+    let plan = plan::plan(&fused.graph, &plan::Options { winograd: options.winograd })?;
     let planning = start.elapsed();
     let start = Instant::now();
     let program = jit::compile(

@@ -64,6 +64,9 @@ pub struct Options {
     pub features: bool,
     /// Run all passes (true), or the required ones only.
     pub fuse: bool,
+    /// Use Winograd's algorithm for 3x3 convolutions where it is estimated to be faster. It needs more
+    /// memory for weights, and its rounding errors are larger.
+    pub winograd: bool,
     /// Check the graph after each pass.
     pub verify: bool,
 }
@@ -76,6 +79,7 @@ impl Default for Options {
             compile_threads: 0,
             features: false,
             fuse: true,
+            winograd: true,
             verify: cfg!(debug_assertions),
         }
     }

@@ -4,7 +4,6 @@ use super::{DriverError, ParamSource};
 use crate::plan::{Content, Item, Plan};
 use netwright_codegen::buffer::AlignedBuffer;
 use netwright_codegen::error::CodegenError;
-use netwright_codegen::program::Kernel;
 use netwright_ir::interpret::each_weight_expression;
 use netwright_ir::{Graph, NodeId, Tensor};
 use std::collections::HashMap;
@@ -160,7 +159,7 @@ fn fill(job: Job<'_>, values: &HashMap<NodeId, Arc<Tensor>>) -> Result<(), Codeg
         Content::Conv { kernel, weight, bias } => {
             let mut tensors = vec![&values[weight].data[..]];
             tensors.extend(bias.iter().map(|bias| &values[bias].data[..]));
-            netwright_codegen::pack::pack(&Kernel::Conv(kernel.clone()), &tensors, out)?;
+            netwright_codegen::pack::pack(kernel, &tensors, out)?;
         }
         Content::Tensor(node) => {
             for (bytes, value) in out.chunks_exact_mut(4).zip(&values[node].data) {

@@ -11,6 +11,7 @@
 //! | `view` | strided views |
 //! | `operand` | what an epilogue can address |
 //! | `weights` | items of the packed weights |
+//! | `winograd` | which convolutions are computed by Winograd's algorithm |
 //! | `place`, `arena` | lifetimes, values computed in place, offsets |
 //! | `text` | the text form |
 
@@ -21,8 +22,10 @@ mod place;
 mod text;
 mod view;
 mod weights;
+mod winograd;
 
 pub use weights::{Content, Item};
+pub use winograd::Choice;
 
 use netwright_codegen::program::{Place, Program};
 use netwright_ir::Graph;
@@ -41,6 +44,21 @@ pub struct Plan {
     pub inputs: Vec<Port>,
     /// The caller's output buffers: the graph's outputs, then its features.
     pub outputs: Vec<Port>,
+    /// How convolutions for which there are several ways are computed.
+    pub choices: Vec<Choice>,
+}
+
+/// What the planner may do.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Use Winograd's algorithm where it is estimated to be faster.
+    pub winograd: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { winograd: true }
+    }
 }
 
 /// An intermediate value.
@@ -106,14 +124,14 @@ const MAX_VALUE: usize = (1 << 29) - 1;
 /// # Errors
 /// When a node is of a kind that no kernel computes (which the required passes replace), or a
 /// value is too large.
-pub fn plan(graph: &Graph) -> Result<Plan, PlanError> {
+pub fn plan(graph: &Graph, options: &Options) -> Result<Plan, PlanError> {
     for node in &graph.nodes {
         let elements: usize = node.shape.iter().product();
         if elements > MAX_VALUE {
             return Err(PlanError::TooLarge { name: node.name.clone(), elements });
         }
     }
-    let lowered = lower::lower(graph)?;
+    let lowered = lower::lower(graph, options)?;
     Ok(place::place(graph, lowered))
 }
 

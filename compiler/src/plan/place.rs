@@ -85,8 +85,8 @@ pub(super) fn place(graph: &Graph, lowered: Lowered) -> Plan {
         arena_bytes: aligned(arena_bytes),
         weights_bytes: lowered.weights.bytes(),
     };
-    let (inputs, outputs) = (lowered.inputs, lowered.outputs);
-    Plan { program, items: lowered.weights.items, buffers, inputs, outputs }
+    let (inputs, outputs, choices) = (lowered.inputs, lowered.outputs, lowered.choices);
+    Plan { program, items: lowered.weights.items, buffers, inputs, outputs, choices }
 }
 
 /// The life of each buffer; nothing for those that no step touches.

@@ -2,7 +2,7 @@
 //! expressions) supply it.
 
 use netwright_codegen::pack;
-use netwright_codegen::program::{ConvKernel, Kernel};
+use netwright_codegen::program::Kernel;
 use netwright_ir::NodeId;
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ pub enum Content {
     /// Weights and bias of a convolution or linear layer, packed for its kernel.
     Conv {
         /// The kernel that reads it; the epilogue is empty, since packing does not depend on it.
-        kernel: ConvKernel,
+        kernel: Kernel,
         /// Node that makes the weights `[O, I/groups, kh, kw]` or `[O, I]`.
         weight: NodeId,
         /// Node that makes the bias `[O]`; zeros where there is none.
@@ -60,7 +60,7 @@ impl Weights {
             return item;
         }
         let bytes = match &content {
-            Content::Conv { kernel, .. } => pack::packed_bytes(&Kernel::Conv(kernel.clone())),
+            Content::Conv { kernel, .. } => pack::packed_bytes(kernel),
             Content::Tensor(_) => elements * 4,
             Content::Words(words) => words.len() * 4,
         };

@@ -75,8 +75,11 @@ fn strip(b: &mut Builder, shape: &Shape, params: Params, segment: Segment) {
             b.g_bin(GOp::Add, row, offset)
         })
         .collect();
-    let columns =
-        Columns { rows, counts: [before, inside, after], back: b.g_imm(GImmOp::Mul, inside, pixel) };
+    let columns = Columns {
+        rows,
+        counts: [before, inside, after],
+        back: b.g_imm(GImmOp::Mul, inside, pixel),
+    };
 
     let to = b.g_address(params.scratch, segment.first, pixel, shape.windows as i64);
     let code = Group { shape, params, columns: &columns, tiles: segment.count };

@@ -23,12 +23,8 @@ pub fn emit(b: &mut Builder, shape: &Shape, params: Params, segment: Segment, ch
     let channel = scaled(b, chunk.from, shape.columns * 4);
     let full = b.g_address(channel, pixel, c.out_c as i64 * 4, 0);
     let image = by_image(&c.epilogue).then(|| scaled(b, segment.image, c.out_c * 4));
-    let sums = b.g_address(
-        params.scratch,
-        segment.first,
-        shape.tile_bytes as i64,
-        shape.sums as i64,
-    );
+    let sums =
+        b.g_address(params.scratch, segment.first, shape.tile_bytes as i64, shape.sums as i64);
     let code = TileCode { shape, params, rows, sums, full, channel, image, chunk };
 
     let whole = b.g_const((c.out_w / w.tile) as i64);
@@ -123,13 +119,10 @@ impl TileCode<'_> {
                 for (x, value) in values.into_iter().enumerate().take(width) {
                     let column = v as i32 * step;
                     let at = (x * c.out_c * 4) as i32 + column;
-                    let value = epilogue::apply(
-                        b,
-                        &c.epilogue,
-                        value,
-                        &mut constants,
-                        |b, index, _| operands.load(b, index, at, column, n),
-                    );
+                    let value =
+                        epilogue::apply(b, &c.epilogue, value, &mut constants, |b, index, _| {
+                            operands.load(b, index, at, column, n)
+                        });
                     b.store_n(value, out, at, n);
                 }
             }

@@ -3,7 +3,8 @@
 use super::{Content, Lower, View};
 use crate::plan::PlanError;
 use crate::plan::view::Root;
-use netwright_codegen::program::{ConvKernel, Kernel, Operand, Post};
+use crate::plan::winograd;
+use netwright_codegen::program::{ConvKernel, Kernel, Operand, Post, WinogradKernel};
 use netwright_ir::{Conv, NodeId};
 
 /// Most channels for which a convolution reads the caller's `[N, C, H, W]` itself: beyond, gathering
@@ -103,8 +104,15 @@ impl Lower<'_> {
             kernel.out_w *= kernel.batch;
             kernel.batch = 1;
         }
+        let choice = winograd::choose(&node.name, &kernel, self.options.winograd);
+        let tile = choice.as_ref().and_then(|choice| choice.tile);
+        self.done.choices.extend(choice);
+        let with = |conv: ConvKernel| match tile {
+            Some(tile) => Kernel::Winograd(WinogradKernel { conv, tile }),
+            None => Kernel::Conv(conv),
+        };
         let content = Content::Conv {
-            kernel: kernel.clone(),
+            kernel: with(kernel.clone()),
             weight: node.inputs[1],
             bias: node.inputs.get(2).copied(),
         };
@@ -114,7 +122,7 @@ impl Lower<'_> {
         let out = self.buffer(&node.name, &node.shape);
         let mut args = vec![x, packed, out.clone()];
         args.extend(operands);
-        self.emit(&node.name, Kernel::Conv(kernel), &args, 2, Vec::new());
+        self.emit(&node.name, with(kernel), &args, 2, Vec::new());
         self.steps_after(id, out, rest)
     }
 }

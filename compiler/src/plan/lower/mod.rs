@@ -9,7 +9,8 @@ mod rows;
 
 use super::view::{Root, View};
 use super::weights::{Content, Weights};
-use super::{PlanError, Port};
+use super::winograd::Choice;
+use super::{Options, PlanError, Port};
 use netwright_codegen::program::Kernel;
 use netwright_ir::{Graph, NodeId, Op};
 use std::collections::HashMap;
@@ -49,14 +50,16 @@ pub(super) struct Lowered {
     pub steps: Vec<Step>,
     pub buffers: Vec<Buffer>,
     pub weights: Weights,
+    pub choices: Vec<Choice>,
     pub inputs: Vec<Port>,
     pub outputs: Vec<Port>,
 }
 
 /// Lowers all nodes in order.
-pub(super) fn lower(graph: &Graph) -> Result<Lowered, PlanError> {
+pub(super) fn lower(graph: &Graph, options: &Options) -> Result<Lowered, PlanError> {
     let mut lower = Lower {
         graph,
+        options,
         known: graph.weight_expressions(),
         values: vec![None; graph.nodes.len()],
         dense: HashMap::new(),
@@ -66,6 +69,7 @@ pub(super) fn lower(graph: &Graph) -> Result<Lowered, PlanError> {
             steps: Vec::new(),
             buffers: Vec::new(),
             weights: Weights::default(),
+            choices: Vec::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
         },
@@ -96,6 +100,7 @@ fn delivered(view: &View) -> View {
 
 struct Lower<'g> {
     graph: &'g Graph,
+    options: &'g Options,
     /// Which nodes are weight expressions.
     known: Vec<bool>,
     values: Vec<Option<View>>,

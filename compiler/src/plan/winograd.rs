@@ -1,0 +1,160 @@
+//! Whether a convolution is computed by Winograd's algorithm: a model of the time of each way.
+//!
+//! Plain sums are limited by the multipliers alone. Winograd's algorithm has 2.25 (tiles of 2x2) or 4
+//! times (of 4x4) fewer products, but it pays for the transforms, for pixels of tiles that hang over
+//! the map, and for weights that are 16/9 or 4 times as large and come from memory once a run. The
+//! choice does not depend on the instruction set, so that code for several of them shares its
+//! weights.
+
+use netwright_codegen::pack::packed_bytes;
+use netwright_codegen::program::{ConvKernel, Kernel, WinogradKernel};
+use std::fmt;
+
+/// Products a nanosecond on one core: 92% of the peak of 256-bit vectors at 3.2 GHz.
+const PRODUCTS: f64 = 47.0;
+/// Rows of a product from which on the multipliers are busy; with fewer they wait for sums.
+const BUSY_ROWS: f64 = 5.0;
+/// Rows of a product's tile of registers.
+const TILE_ROWS: usize = 6;
+/// Bytes of weights a nanosecond from memory, and again from the last cache for another block.
+const FROM_MEMORY: f64 = 22.0;
+const FROM_CACHE: f64 = 60.0;
+/// Tiles in a block.
+const BLOCK: usize = 48;
+/// Nanoseconds to transform the window of a channel, and the sums of a channel.
+const TRANSFORM_2: [f64; 2] = [1.2, 1.0];
+const TRANSFORM_4: [f64; 2] = [3.1, 2.6];
+/// Most bytes of a layer's weights: beyond, memory is worth more than time.
+const MOST_WEIGHTS: usize = 32 << 20;
+/// Fewest channels: with fewer, most of a vector or of a panel is empty.
+const FEWEST_CHANNELS: usize = 8;
+
+/// How a dense 3x3 convolution with step 1 is computed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// The node.
+    pub node: String,
+    /// Rows and columns of Winograd's tiles; nothing where plain sums are.
+    pub tile: Option<usize>,
+    /// Why.
+    pub reason: String,
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.tile {
+            Some(tile) => write!(f, "winograd, tiles of {tile}x{tile}: ")?,
+            None => write!(f, "plain sums: ")?,
+        }
+        write!(f, "{}: {}", self.node, self.reason)
+    }
+}
+
+/// Chooses for a convolution; nothing if Winograd's algorithm is not for it.
+pub(super) fn choose(node: &str, conv: &ConvKernel, allowed: bool) -> Option<Choice> {
+    let c = conv;
+    let ones = [c.stride, c.dilation] == [[1, 1], [1, 1]];
+    if c.kernel != [3, 3] || !ones || c.groups != 1 || c.input_nchw {
+        return None;
+    }
+    let choice = |tile, reason| Some(Choice { node: node.into(), tile, reason });
+    if !allowed {
+        return choice(None, "asked for".into());
+    }
+    if c.in_c.min(c.out_c) < FEWEST_CHANNELS {
+        return choice(None, format!("{} to {} channels are few", c.in_c, c.out_c));
+    }
+    let plain = plain(c);
+    let ways = [2, 4].map(|tile| {
+        let kernel = WinogradKernel { conv: c.clone(), tile };
+        (winograd(&kernel), tile, packed_bytes(&Kernel::Winograd(kernel)))
+    });
+    let fitting = ways.iter().filter(|(_, _, bytes)| (1..=MOST_WEIGHTS).contains(bytes));
+    let Some((time, tile, bytes)) = fitting.min_by(|x, y| x.0.total_cmp(&y.0)) else {
+        let bytes = ways[0].2;
+        return choice(None, format!("its weights would take {}", mebibytes(bytes)));
+    };
+    let times = format!("about {:.2} ms, plain sums {:.2} ms", time / 1e6, plain / 1e6);
+    if *time < plain {
+        choice(Some(*tile), format!("{times}; {} of weights", mebibytes(*bytes)))
+    } else {
+        choice(None, format!("tiles of {tile}x{tile} would take {times}"))
+    }
+}
+
+fn mebibytes(bytes: usize) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
+/// Products a nanosecond when there are so many rows.
+fn rate(rows: usize) -> f64 {
+    let height = rows as f64 / rows.div_ceil(TILE_ROWS) as f64;
+    PRODUCTS * (height / BUSY_ROWS).min(1.0)
+}
+
+/// Nanoseconds of plain sums.
+fn plain(c: &ConvKernel) -> f64 {
+    let pixels = (c.batch * c.out_h * c.out_w) as f64;
+    let pairs = c.in_c as f64 * c.out_c as f64;
+    pixels * 9.0 * pairs / rate(c.out_w) + pairs * 36.0 / FROM_MEMORY
+}
+
+/// Nanoseconds of Winograd's algorithm.
+fn winograd(w: &WinogradKernel) -> f64 {
+    let c = &w.conv;
+    let tiles = c.batch * c.out_h.div_ceil(w.tile) * c.out_w.div_ceil(w.tile);
+    let points = w.points() as f64;
+    let pairs = c.in_c as f64 * c.out_c.next_multiple_of(8) as f64;
+    let weights = points * pairs * 4.0;
+    let again = (tiles.div_ceil(BLOCK) - 1) as f64;
+    let [input, output] = if w.tile == 2 { TRANSFORM_2 } else { TRANSFORM_4 };
+    let transforms = c.in_c as f64 * input + c.out_c as f64 * output;
+    tiles as f64 * (points * pairs / rate(tiles) + transforms)
+        + weights * (1.0 / FROM_MEMORY + again / FROM_CACHE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tile(batch: usize, size: usize, in_c: usize, out_c: usize) -> Option<usize> {
+        let conv = ConvKernel {
+            batch,
+            in_h: size,
+            in_w: size,
+            in_c,
+            out_h: size,
+            out_w: size,
+            out_c,
+            kernel: [3, 3],
+            stride: [1, 1],
+            pad: [1, 1],
+            dilation: [1, 1],
+            groups: 1,
+            input_nchw: false,
+            epilogue: vec![],
+        };
+        choose("node", &conv, true).unwrap().tile
+    }
+
+    #[test]
+    fn large_maps_take_large_tiles() {
+        assert_eq!(tile(1, 56, 64, 64), Some(4));
+        assert_eq!(tile(1, 14, 256, 256), Some(4));
+        assert_eq!(tile(1, 192, 24, 24), Some(4));
+    }
+
+    #[test]
+    fn large_weights_take_small_tiles() {
+        assert_eq!(tile(1, 7, 512, 512), Some(2));
+        assert_eq!(tile(8, 14, 256, 256), Some(4));
+    }
+
+    #[test]
+    fn plain_sums_remain() {
+        assert_eq!(tile(1, 1, 512, 512), None);
+        assert_eq!(tile(1, 56, 3, 64), None);
+        assert_eq!(tile(1, 56, 64, 1), None);
+        assert_eq!(tile(1, 32, 4096, 4096), None);
+    }
+}
