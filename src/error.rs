@@ -1,5 +1,6 @@
 //! What can be wrong with a spec, its weights or its input.
 
+use crate::hub::HubError;
 use netwright_compiler::spec::LoadError;
 use netwright_compiler::weights::WeightsError;
 use netwright_grammar::{Diagnostic, Sources};
@@ -19,6 +20,8 @@ pub enum Error {
     },
     /// The weights cannot be used.
     Weights(WeightsError),
+    /// Weights of a hub cannot be had.
+    Hub(HubError),
     /// The network cannot be compiled or run on this machine; the text says what to do.
     Compile(String),
     /// A buffer of another length than the network takes or makes.
@@ -51,6 +54,7 @@ impl fmt::Display for Error {
             Error::Load(error) => error.fmt(f),
             Error::Spec { .. } => f.write_str(self.render(false).trim_end()),
             Error::Weights(error) => error.fmt(f),
+            Error::Hub(error) => error.fmt(f),
             Error::Compile(text) => f.write_str(text),
             Error::Length { what, given, wanted } => {
                 write!(f, "{what} has {given} values, the network's has {wanted}")
@@ -70,5 +74,11 @@ impl From<LoadError> for Error {
 impl From<WeightsError> for Error {
     fn from(error: WeightsError) -> Error {
         Error::Weights(error)
+    }
+}
+
+impl From<HubError> for Error {
+    fn from(error: HubError) -> Error {
+        Error::Hub(error)
     }
 }

@@ -55,6 +55,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`network`], [`bundled`] | a spec with its weights |
+//! | [`hub`] | weights by `hf:OWNER/REPO`, fetched and cached |
 //! | [`session`] | compiling and running |
 //! | [`photo`] | from the file of a photo to the network's input |
 //! | [`labels`] | names of classes |
@@ -69,6 +70,7 @@ pub mod bundled;
 pub mod cli;
 pub mod error;
 pub mod file;
+pub mod hub;
 pub mod labels;
 mod memory;
 pub mod network;

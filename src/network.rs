@@ -2,6 +2,7 @@
 
 use crate::bundled;
 use crate::error::Error;
+use crate::hub::{self, Address, Hub};
 use crate::memory;
 use netwright_compiler::expand::{Expanded, Request, expand};
 use netwright_compiler::spec::Spec;
@@ -51,16 +52,34 @@ pub enum Weights {
 }
 
 impl Weights {
-    /// Reads what stands after `--weights`: the path of a safetensors file, or
-    /// `generated:SEED[:GAIN]`.
+    /// Reads what stands after `--weights`: the path of a safetensors file,
+    /// `generated:SEED[:GAIN]`, or `hf:OWNER/REPO[@REV][/FILE]` for a file of a hub, which is fetched
+    /// unless it is in the cache ([`crate::hub`]).
     ///
     /// # Errors
-    /// A file that cannot be read or is not safetensors (the message says how to convert it), a seed
-    /// that is no number.
+    /// A file that cannot be read, fetched, or is not safetensors (the message says how to convert
+    /// it), a seed that is no number.
     pub fn parse(text: &str) -> Result<Weights, Error> {
+        Weights::parse_with(text, &mut |_| {})
+    }
+
+    /// As [`Weights::parse`], and tells what happens meanwhile.
+    ///
+    /// # Errors
+    /// As [`Weights::parse`].
+    pub fn parse_with(text: &str, report: hub::Report<'_>) -> Result<Weights, Error> {
         Ok(match Origin::parse(text)? {
             Origin::File(path) => Weights::File(Arc::new(WeightFile::open(path)?)),
             Origin::Generated { seed, gain } => Weights::Generated { seed, gain },
+            Origin::Hub(text) => {
+                let address = Address::parse(&text)?;
+                let found = Hub::from_environment()?.find(&address, report)?;
+                let file = WeightFile::open(found.weights)?;
+                Weights::File(Arc::new(match found.config {
+                    Some(config) => file.with_config(config),
+                    None => file,
+                }))
+            }
         })
     }
 }
@@ -196,7 +215,8 @@ fn is_builtin(spec: &Spec) -> bool {
     text.is_some() && spec.sources.files.first().map(|file| file.1.as_str()) == text
 }
 
-fn no_weights(spec: &Spec) -> Error {
+/// That no weights come with the program for a spec.
+pub(crate) fn no_weights(spec: &Spec) -> Error {
     let name = match &spec.variant {
         Some(variant) => format!("{}:{variant}", spec.name),
         None => spec.name.clone(),

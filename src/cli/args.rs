@@ -65,7 +65,8 @@ impl MachineArgs {
 /// Where the weights come from, and what runs the network.
 #[derive(Args, Clone, Debug)]
 pub struct RunnerArgs {
-    /// A .safetensors file, or generated:SEED[:GAIN] for deterministic ones
+    /// A .safetensors file; hf:OWNER/REPO[@REV][/FILE] for a file of the Hugging Face hub (fetched once, see HF_HOME); or
+    /// generated:SEED[:GAIN] for deterministic ones
     #[arg(long, value_name = "FILE")]
     pub weights: Option<String>,
     /// What computes the kernels
@@ -91,7 +92,7 @@ pub enum BackendArg {
 pub struct CheckArgs {
     #[command(flatten)]
     pub spec: SpecArgs,
-    /// Compare the network's tensors with those of a .safetensors file
+    /// Compare the network's tensors with those of a .safetensors file, or of a file of the hub: hf:OWNER/REPO[@REV][/FILE]
     #[arg(long, value_name = "FILE")]
     pub weights: Option<String>,
 }

@@ -5,7 +5,7 @@ use super::common;
 use super::failure::{Failure, Outcome};
 use super::interactive;
 use super::numbers::{self, rounded};
-use crate::network::{Network, Weights};
+use crate::network::Network;
 use crate::npy;
 use crate::session::{RunOptions, Session};
 use netwright_codegen::peak;
@@ -61,7 +61,8 @@ fn prepare(args: &BenchArgs) -> Result<Prepared, Failure> {
         None => args.batch as usize,
     };
     let (spec, options) = common::load(&args.spec, batch)?;
-    let weights = Weights::parse(args.runner.weights.as_deref().unwrap_or("generated:0"))?;
+    let origin = args.runner.weights.as_deref().unwrap_or("generated:0");
+    let weights = common::weights(origin, &spec, &options)?;
     let parsed = Instant::now();
     let network = Network::new(&spec, &options, &weights)?;
     let expand = parsed.elapsed();

@@ -4,12 +4,11 @@ use super::args::CheckArgs;
 use super::common;
 use super::failure::{Failure, Outcome};
 use crate::error::Error;
-use crate::network;
+use crate::network::{self, Weights};
 use netwright_compiler::expand::check_spec;
-use netwright_compiler::weights::{Origin, Supply, WeightFile, WeightsError, bind};
+use netwright_compiler::weights::{Supply, WeightsError, bind};
 use netwright_grammar::Severity;
 use std::io::Write;
-use std::sync::Arc;
 
 pub fn run(args: &CheckArgs) -> Outcome {
     let mut out = std::io::stdout().lock();
@@ -46,13 +45,13 @@ pub fn run(args: &CheckArgs) -> Outcome {
         return Ok(());
     };
     // Both sides' names are listed even where they do not fit.
-    let (expanded, supply, note) = match Origin::parse(weights).map_err(Error::from)? {
-        Origin::Generated { seed, gain } => {
+    let (expanded, supply, note) = match common::weights(weights, &spec, &options)? {
+        Weights::Generated { seed, gain } => {
             let expanded = network::expand_spec(&spec, &options, None)?;
             (expanded, Supply::Generated { seed, gain }, None)
         }
-        Origin::File(path) => {
-            let file = Arc::new(WeightFile::open(path).map_err(Error::from)?);
+        Weights::Bundled => return Err(network::no_weights(&spec).into()),
+        Weights::File(file) => {
             let (mut candidates, choice) = network::choose_dialect(&spec, &options, &file)?;
             let expanded = candidates.swap_remove(choice.index);
             (expanded, Supply::File { file, prefix: choice.prefix }, choice.note)

@@ -2,12 +2,14 @@
 
 use super::args::{BackendArg, MachineArgs, SpecArgs};
 use super::failure::Failure;
+use super::fetching::Fetching;
 use crate::error::Error;
-use crate::network::{Network, Options};
+use crate::network::{Network, Options, Weights};
 use crate::session::{Backend, RunOptions};
 use netwright_compiler::expand::Expanded;
 use netwright_compiler::plan;
 use netwright_compiler::spec::Spec;
+use netwright_compiler::weights::Origin;
 use netwright_grammar::{Diagnostic, Severity, Sources};
 use std::io::{IsTerminal, Write};
 
@@ -61,6 +63,20 @@ pub fn expand(args: &SpecArgs, batch: usize) -> Result<(Spec, Expanded), Failure
     let expanded = crate::network::expand_spec(&spec, &options, None)?;
     report(&spec.sources, &expanded.warnings)?;
     Ok((spec, expanded))
+}
+
+/// Reads what stands after `--weights`. What must be fetched is fetched only for a spec without
+/// mistakes.
+pub fn weights(text: &str, spec: &Spec, options: &Options) -> Result<Weights, Failure> {
+    if let Ok(Origin::Hub(_)) = Origin::parse(text) {
+        let dialects = spec.dialects();
+        crate::network::expand_spec(spec, options, None)?;
+        for dialect in dialects.into_iter().skip(1).filter(|_| options.dialect.is_none()) {
+            crate::network::expand_spec(spec, options, Some(dialect))?;
+        }
+    }
+    let mut fetching = Fetching::default();
+    Ok(Weights::parse_with(text, &mut |event| fetching.show(event))?)
 }
 
 /// Prints the warnings about a spec and its weights.

@@ -11,6 +11,7 @@ mod compare;
 mod dump;
 mod explain;
 mod failure;
+mod fetching;
 mod fmt;
 mod interactive;
 mod numbers;
@@ -75,6 +76,7 @@ trained, before anything is folded.")]
     #[command(after_help = "Examples:
   netwright run mobilenet_v2 cat.jpg                            with the weights that come along
   netwright run resnet:50 --weights resnet50.safetensors holiday/ --top 3
+  netwright run resnet:50 --weights hf:timm/resnet50.a1_in1k cat.jpg
   netwright run nets/mine.arch --weights mine.safetensors --labels birds.txt --json wren.webp
   netwright run convnext:tiny --weights generated:0 --input x.npy --output y.npy
   netwright run vit:tiny_patch16 --weights vit.safetensors photos/ --output logits.npy

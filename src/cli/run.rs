@@ -46,7 +46,7 @@ fn prepare(
 ) -> Result<Ready, Failure> {
     let (spec, options) = common::load(&args.spec, batch)?;
     let weights = match &args.runner.weights {
-        Some(text) => Weights::parse(text)?,
+        Some(text) => common::weights(text, &spec, &options)?,
         None => Weights::Bundled,
     };
     let network = Network::new(&spec, &options, &weights)?;

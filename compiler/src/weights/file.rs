@@ -93,6 +93,7 @@ pub struct WeightFile {
     tensors: Vec<FileTensor>,
     by_name: HashMap<String, usize>,
     metadata: BTreeMap<String, String>,
+    config: PathBuf,
 }
 
 impl fmt::Debug for WeightFile {
@@ -132,7 +133,8 @@ impl WeightFile {
         match parse(&map) {
             Ok((tensors, metadata)) => {
                 let by_name = tensors.iter().map(|tensor| tensor.name.clone()).zip(0..).collect();
-                Ok(WeightFile { path: path.to_path_buf(), map, tensors, by_name, metadata })
+                let config = path.with_file_name("config.json");
+                Ok(WeightFile { path: path.to_path_buf(), map, tensors, by_name, metadata, config })
             }
             Err(message) => Err(match foreign::advice(path, start, true) {
                 Some(advice) => other(advice),
@@ -161,14 +163,20 @@ impl WeightFile {
         &self.metadata
     }
 
-    /// The `config.json` beside the file, if there is one that can be read.
+    /// Takes another file than the `config.json` beside this one for [`WeightFile::config`].
+    #[must_use]
+    pub fn with_config(mut self, path: PathBuf) -> WeightFile {
+        self.config = path;
+        self
+    }
+
+    /// What the `config.json` beside the file says, if there is one that can be read.
     pub fn config(&self) -> Option<Json> {
-        let path = self.path.with_file_name("config.json");
-        let about = std::fs::metadata(&path).ok()?;
+        let about = std::fs::metadata(&self.config).ok()?;
         if !about.is_file() || about.len() > MAX_CONFIG {
             return None;
         }
-        serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+        serde_json::from_slice(&std::fs::read(&self.config).ok()?).ok()
     }
 
     /// The values of a tensor: borrowed from the file where it holds `f32` at an aligned place.

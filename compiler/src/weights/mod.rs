@@ -82,19 +82,25 @@ pub enum Origin {
         /// Factor of matrices and filters.
         gain: f64,
     },
+    /// `hf:...`: the text after the colon names a file on a hub.
+    Hub(String),
 }
 
 impl Origin {
     /// Reads `PATH`, `generated:SEED[:GAIN]` or `hf:...`.
     ///
     /// # Errors
-    /// A seed or gain that is no number, and `hf:`, which needs the network.
+    /// A seed or gain that is no number; no text at all.
     pub fn parse(text: &str) -> Result<Origin, WeightsError> {
+        if text.is_empty() {
+            return Err(WeightsError::Origin(
+                "no weights are named: give the path of a safetensors file, hf:OWNER/REPO, or \
+                 generated:0 for generated ones"
+                    .into(),
+            ));
+        }
         if let Some(rest) = text.strip_prefix("hf:") {
-            return Err(WeightsError::Origin(format!(
-                "weights are not downloaded: get `model.safetensors` and `config.json` of \
-                 https://huggingface.co/{rest} and give the file's path"
-            )));
+            return Ok(Origin::Hub(rest.to_string()));
         }
         let Some(rest) = text.strip_prefix("generated:") else {
             return Ok(Origin::File(PathBuf::from(text)));
