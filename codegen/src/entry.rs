@@ -41,6 +41,18 @@ pub struct Entry {
     pub steps: FuncId,
     /// `run(inputs, outputs, weights, workspace, options) -> i32`: runs all steps; returns 0.
     pub run: FuncId,
+    /// All functions that were defined, these two among them.
+    pub functions: Vec<EntryFunction>,
+}
+
+/// A function that [`define`] made.
+pub struct EntryFunction {
+    /// Its handle.
+    pub id: FuncId,
+    /// Its symbol.
+    pub name: String,
+    /// Bytes of its code.
+    pub bytes: usize,
 }
 
 /// The options of a call, as in the C interface; a null pointer means this thread alone.
@@ -126,11 +138,16 @@ pub fn define<M: Module>(
         scratch,
     };
     let table = define_table(module, program, steps, &layout)?;
-    let mut builder = Build { module, context: FunctionBuilderContext::new(), name: &program.name };
+    let mut builder = Build {
+        module,
+        context: FunctionBuilderContext::new(),
+        name: &program.name,
+        functions: Vec::new(),
+    };
     let task = builder.task(&layout)?;
     let steps = builder.steps(&layout, table, task)?;
     let run = builder.run(&layout, steps)?;
-    Ok(Entry { steps, run })
+    Ok(Entry { steps, run, functions: builder.functions })
 }
 
 fn define_table<M: Module>(
@@ -172,6 +189,7 @@ struct Build<'a, M> {
     module: &'a mut M,
     context: FunctionBuilderContext,
     name: &'a str,
+    functions: Vec<EntryFunction>,
 }
 
 fn flags() -> MemFlagsData {
@@ -239,6 +257,8 @@ impl<M: Module> Build<'_, M> {
         self.module
             .define_function(id, &mut context)
             .map_err(|e| CodegenError::module(&name, e))?;
+        let bytes = context.compiled_code().map_or(0, |code| code.code_buffer().len());
+        self.functions.push(EntryFunction { id, name, bytes });
         Ok(id)
     }
 

@@ -60,6 +60,8 @@ pub struct CompiledProgram {
     scratch: usize,
     tables: Vec<Table>,
     steps: StepsFunction,
+    /// Name, address and bytes of the functions that walk the steps.
+    entry: Vec<(String, *const u8, usize)>,
     emitter: Emitter,
     target: Target,
     /// Owns the memory of the code; only taken by `drop`.
@@ -71,6 +73,17 @@ pub struct CompiledProgram {
 unsafe impl Send for CompiledProgram {}
 // SAFETY: as above; shared references read immutable data and call code that is reentrant.
 unsafe impl Sync for CompiledProgram {}
+
+/// A function of a compiled program in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Symbol<'a> {
+    /// Its name: of a kernel, what [`crate::name::kernel`] says.
+    pub name: &'a str,
+    /// Where it starts.
+    pub address: usize,
+    /// Bytes of its instructions and constants.
+    pub bytes: usize,
+}
 
 /// A kernel's code in memory.
 struct KernelCode {
@@ -168,6 +181,8 @@ pub fn compile(
         })
         .collect();
     let steps = address(entry.steps);
+    let functions = entry.functions.into_iter();
+    let entry = functions.map(|f| (f.name, address(f.id), f.bytes)).collect();
     // SAFETY: `entry` defined the function with seven words and the host's calling convention.
     let steps = unsafe { std::mem::transmute::<*const u8, StepsFunction>(steps) };
     Ok(CompiledProgram {
@@ -176,6 +191,7 @@ pub fn compile(
         scratch,
         tables,
         steps,
+        entry,
         emitter,
         target,
         module: module.0.take(),
@@ -355,8 +371,11 @@ impl CompiledProgram {
         Ok(())
     }
 
-    /// As [`CompiledProgram::run`], and adds the time of each step to `times`, which has as many
+    /// As [`CompiledProgram::run`], and writes the time of each step into `times`, which has as many
     /// elements as the program has steps.
+    ///
+    /// The same code runs as in [`CompiledProgram::run`], called step by step. The clock is read once
+    /// between two steps (some 20 ns), so the times add up to the whole.
     pub fn run_timed(
         &self,
         inputs: &[&[f32]],
@@ -368,11 +387,20 @@ impl CompiledProgram {
     ) -> Result<(), CodegenError> {
         let workspace = workspace.as_bytes_mut();
         let call = self.prepare(inputs, outputs, weights, workspace, pool)?;
-        for (step, time) in times.iter_mut().take(self.program.steps.len()).enumerate() {
-            let start = Instant::now();
-            // SAFETY: as in `run`; steps run in order.
+        let steps = self.program.steps.len();
+        if times.len() != steps {
+            return Err(CodegenError::Buffer {
+                what: "times".into(),
+                message: format!("{} elements instead of {steps}", times.len()),
+            });
+        }
+        let mut last = Instant::now();
+        for (step, time) in times.iter_mut().enumerate() {
+            // SAFETY: as in `run`; all steps run, in order.
             unsafe { self.call(&call, step, step + 1) };
-            *time += start.elapsed();
+            let now = Instant::now();
+            *time = now - last;
+            last = now;
         }
         Ok(())
     }
@@ -474,6 +502,17 @@ impl CompiledProgram {
                 end,
             )
         }
+    }
+
+    /// Every function of the program, for profilers and debuggers.
+    pub fn symbols(&self) -> impl Iterator<Item = Symbol<'_>> {
+        let kernels = self.kernels.iter().map(|k| (&k.name, k.address, k.bytes));
+        let entry = self.entry.iter().map(|(name, address, bytes)| (name, *address, *bytes));
+        let symbol = |(name, address, bytes): (_, *const u8, _)| {
+            let name: &String = name;
+            Symbol { name: name.as_str(), address: address as usize, bytes }
+        };
+        kernels.chain(entry).map(symbol)
     }
 
     /// Bytes of the kernels' code.

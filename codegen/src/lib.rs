@@ -11,9 +11,10 @@
 //! - [`vir`]: the vector kernel IR that they write.
 //! - [`portable`] and [`wide`]: the emitters.
 //! - [`entry`], [`jit`], [`pool`], [`buffer`]: whole programs as callable code, threads, memory.
-//! - [`peak`]: what the machine could do at best.
+//! - [`peak`], [`bandwidth`]: what the machine could do at best; [`work`]: what a kernel has to do.
 
 pub mod asm;
+pub mod bandwidth;
 pub mod buffer;
 pub mod entry;
 pub mod error;
@@ -25,10 +26,12 @@ pub mod pack;
 pub mod peak;
 pub mod pool;
 pub mod portable;
+mod probe;
 pub mod program;
 mod validate;
 pub mod vir;
 pub mod wide;
+pub mod work;
 
 pub use buffer::AlignedBuffer;
 pub use error::CodegenError;

@@ -1,15 +1,9 @@
 //! The machine's measured peak: fused multiply-adds on registers, with nothing else to do.
 
 use crate::error::CodegenError;
-use crate::portable::{Portable, PortableIsa};
+use crate::probe::{Probe, race};
 use crate::vir::{Builder, Count, KernelFunction};
-use crate::wide::{self, WideIsa};
-use cranelift_codegen::ir::types::I64;
-use cranelift_codegen::ir::{AbiParam, Signature};
-use cranelift_jit::{JITBuilder, JITModule};
-use cranelift_module::{Linkage, Module};
-use std::sync::Barrier;
-use std::time::Instant;
+use crate::wide::WideIsa;
 
 /// Independent sums: more than latency times throughput of the multipliers of any CPU so far.
 const SUMS: usize = 12;
@@ -34,18 +28,23 @@ pub struct Peak {
 /// Measures the peak of `threads` threads for each width of vectors that the machine has and that
 /// a kernel may use: 128 and, on x86-64, 256 and 512 bits.
 pub fn measure(threads: usize) -> Result<Vec<Peak>, CodegenError> {
-    let isa = PortableIsa::host()?;
-    let code = Portable::new(&isa).compile(&kernel(4))?;
-    let mut result = vec![run(&isa, &code, 4, threads)?];
-    for wide in [WideIsa::Avx2, WideIsa::Avx512] {
-        if wide.is_available() {
-            let code = wide::emit(&kernel(wide.lanes()), wide).map_err(|e| {
-                CodegenError::Compile { function: "peak".into(), message: e.to_string() }
-            })?;
-            result.push(run(&isa, &code.bytes, wide.lanes(), threads)?);
+    let wide = [WideIsa::Avx2, WideIsa::Avx512].into_iter().filter(|isa| isa.is_available());
+    std::iter::once(None).chain(wide.map(Some)).map(|isa| run(isa, threads)).collect()
+}
+
+/// Measures the peak of the widest vectors that the machine has: in each of some rounds on one thread,
+/// then on `threads` threads, so that what changes meanwhile changes both. The best round of each counts.
+pub fn one_and_all(threads: usize) -> Result<[Peak; 2], CodegenError> {
+    const ROUNDS: usize = 3;
+    let isa = WideIsa::detect();
+    let mut best = [run(isa, 1)?, run(isa, threads)?];
+    for _ in 1..ROUNDS {
+        for (best, threads) in best.iter_mut().zip([1, threads]) {
+            let peak = run(isa, threads)?;
+            best.gflops = best.gflops.max(peak.gflops);
         }
     }
-    Ok(result)
+    Ok(best)
 }
 
 /// `peak(memory, turns)`: multiply-adds on values of `memory`, whose sums it stores there.
@@ -70,48 +69,20 @@ fn kernel(lanes: u32) -> KernelFunction {
 #[repr(C, align(64))]
 struct Memory([f32; 48]);
 
-fn run(isa: &PortableIsa, code: &[u8], lanes: u32, threads: usize) -> Result<Peak, CodegenError> {
-    let fail = |e| CodegenError::module("peak", e);
-    let builder = JITBuilder::with_isa(isa.isa.clone(), cranelift_module::default_libcall_names());
-    let mut module = JITModule::new(builder);
-    let mut signature = Signature::new(module.isa().default_call_conv());
-    signature.params.extend([AbiParam::new(I64), AbiParam::new(I64)]);
-    let id = module.declare_function("peak", Linkage::Local, &signature).map_err(fail)?;
-    module.define_function_bytes(id, 64, code, &[]).map_err(fail)?;
-    module.finalize_definitions().map_err(fail)?;
-    let address = module.get_finalized_function(id);
-    // SAFETY: the function takes two words in the host's calling convention, and stays in memory
-    // until `free_memory` below.
-    let function = unsafe {
-        std::mem::transmute::<*const u8, unsafe extern "C" fn(*mut Memory, u64)>(address)
-    };
-    let threads = threads.max(1);
-    let barrier = Barrier::new(threads);
-    let work = || {
-        // Small values: the sums stay normal numbers.
-        let mut memory = Memory([1e-3; 48]);
-        // SAFETY: the function touches 192 bytes of its own memory.
-        let mut call = |turns| unsafe { function(&mut memory, turns) };
-        call(TURNS);
-        barrier.wait();
-        (0..CALLS)
-            .map(|_| {
-                let start = Instant::now();
-                call(TURNS);
-                start.elapsed().as_secs_f64()
-            })
-            .fold(f64::INFINITY, f64::min)
-    };
+fn run(isa: Option<WideIsa>, threads: usize) -> Result<Peak, CodegenError> {
+    let lanes = isa.map_or(4, WideIsa::lanes);
+    let probe = Probe::new(&kernel(lanes), isa)?;
     let flops = (TURNS as usize * SUMS * UNROLL * lanes as usize * 2) as f64;
-    let gflops = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-        let own = flops / work();
-        let others = others.into_iter().filter_map(|t| t.join().ok()).map(|time| flops / time);
-        (own + others.sum::<f64>()) / 1e9
-    });
-    // SAFETY: all threads that ran the code have ended.
-    unsafe { module.free_memory() };
-    Ok(Peak { bits: lanes * 32, threads, gflops })
+    let times = race(
+        threads,
+        CALLS,
+        // Small values: the sums stay normal numbers.
+        || Memory([1e-3; 48]),
+        // SAFETY: the function touches the first 192 bytes.
+        |memory| unsafe { probe.call(&mut memory.0, TURNS) },
+    );
+    let gflops = times.iter().map(|time| flops / time / 1e9).sum();
+    Ok(Peak { bits: lanes * 32, threads: threads.max(1), gflops })
 }
 
 #[cfg(test)]
@@ -121,5 +92,12 @@ mod tests {
         for peak in super::measure(1).unwrap() {
             assert!(peak.gflops > 0.5 && peak.gflops < 10_000.0, "{peak:?}");
         }
+    }
+
+    #[test]
+    fn one_thread_and_several() {
+        let [one, all] = super::one_and_all(2).unwrap();
+        assert_eq!([one.threads, all.threads], [1, 2]);
+        assert!(one.gflops > 0.5 && all.gflops > 0.5, "{one:?} {all:?}");
     }
 }

@@ -170,8 +170,23 @@ fn times_are_measured_by_step() {
     let (weights_bytes, pool) = (weights.as_bytes(), Pool::new(1));
     compiled.run_timed(&[&x], outputs, weights_bytes, &mut workspace, &pool, &mut times).unwrap();
     assert!(times.iter().all(|t| !t.is_zero()));
+    let short = &mut times[1..];
+    let error = compiled.run_timed(&[&x], outputs, weights_bytes, &mut workspace, &pool, short);
+    assert!(error.unwrap_err().to_string().contains("times: "));
     out.extend(mean);
     assert_eq!(out, run(&compiled, &weights, &x, &pool));
+}
+
+#[test]
+fn symbols_cover_the_code() {
+    let (program, _) = block();
+    let compiled = compile(&program, &CompileOptions::default()).unwrap();
+    let mut symbols: Vec<_> = compiled.symbols().collect();
+    assert_eq!(symbols.len(), program.kernels.len() + 3);
+    assert!(symbols.iter().any(|s| s.name == format!("{}_run_steps", program.name)));
+    assert!(symbols.iter().all(|s| s.bytes > 0 && s.address != 0), "{symbols:?}");
+    symbols.sort_by_key(|symbol| symbol.address);
+    assert!(symbols.windows(2).all(|pair| pair[0].address + pair[0].bytes <= pair[1].address));
 }
 
 #[test]

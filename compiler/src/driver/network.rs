@@ -91,8 +91,8 @@ impl CompiledNetwork {
         self.weights.elapsed().as_secs_f64() * 1e3
     }
 
-    /// As [`Network::run`], and adds the time of each step to `times`, which has as many elements
-    /// as the program has steps.
+    /// As [`Network::run`], and writes the time of each step into `times`, which has as many
+    /// elements as the program has steps.
     ///
     /// # Errors
     /// As [`Network::run`].
