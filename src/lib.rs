@@ -57,6 +57,7 @@
 //! | [`network`], [`bundled`] | a spec with its weights |
 //! | [`hub`] | weights by `hf:OWNER/REPO`, fetched and cached |
 //! | [`session`] | compiling and running |
+//! | [`profile`], [`perf_map`] | where the time goes; names of the code for `perf` |
 //! | [`photo`] | from the file of a photo to the network's input |
 //! | [`labels`] | names of classes |
 //! | [`npy`], [`mod@file`] | arrays as files, written whole or not at all |
@@ -75,7 +76,9 @@ pub mod labels;
 mod memory;
 pub mod network;
 pub mod npy;
+pub mod perf_map;
 pub mod photo;
+pub mod profile;
 pub mod session;
 
 pub use error::Error;

@@ -224,6 +224,27 @@ impl Session {
         result
     }
 
+    /// As [`Session::run`], and writes the time of each step of the compiled program into `times`, which
+    /// has as many elements as the program has steps.
+    ///
+    /// # Errors
+    /// As [`Session::run`]; and the interpreter has no steps.
+    pub fn run_timed(
+        &mut self,
+        input: &[f32],
+        output: &mut [f32],
+        times: &mut [Duration],
+    ) -> Result<(), Error> {
+        length("the input", input.len(), self.input().elements())?;
+        length("the output", output.len(), self.outputs[0].elements())?;
+        let Engine::Compiled(network) = &mut self.engine else {
+            return Err(Error::Compile("the interpreter has no steps to time".into()));
+        };
+        let mut all = vec![output];
+        all.extend(self.unwanted.iter_mut().map(Vec::as_mut_slice));
+        Ok(network.run_timed(&[input], &mut all, times)?)
+    }
+
     /// Runs the network on one batch, and gives all outputs, in the order of [`Session::outputs`].
     ///
     /// # Errors
@@ -245,6 +266,14 @@ impl Session {
     /// Time in which weights were folded and packed; zero in the interpreter.
     pub fn pack_time(&self) -> Duration {
         self.pack
+    }
+
+    /// Threads that run it.
+    pub fn threads(&self) -> usize {
+        match &self.engine {
+            Engine::Compiled(network) => network.threads(),
+            Engine::Interpreted { threads, .. } => (*threads).max(1),
+        }
     }
 
     /// Bytes of memory for values between layers; 0 in the interpreter.

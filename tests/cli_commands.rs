@@ -327,8 +327,66 @@ fn every_stage_has_a_text() {
 #[test]
 fn explain_says_what_was_fused() {
     let folder = workshop();
-    let text = netwright(folder.path(), &["explain", "tiny.arch"]).ok();
-    assert!(text.contains("fused: batch norm into weights: stem <- stem"), "{text}");
+    insta::assert_snapshot!(netwright(folder.path(), &["explain", "tiny.arch"]).ok());
+    let all = netwright(folder.path(), &["explain", "tiny.arch", "--all"]).ok();
+    assert!(all.contains("\nfused: batch norm into weights: stem <- stem"), "{all}");
+    // The gate of squeeze and excitation meets a value that is read twice.
+    let text = netwright(&root(), &["explain", "mobilenet_v3:small"]).ok();
+    assert!(
+        text.contains("multiplication into producer: the value before is also read by …"),
+        "{text}"
+    );
+}
+
+#[test]
+fn profile_adds_up() {
+    let folder = workshop();
+    let quick = ["--runs", "2", "--seconds", "0", "--threads", "2"];
+    let arguments = |more: &[&'static str]| [&["profile", "tiny.arch"], &quick[..], more].concat();
+    let profile = netwright(folder.path(), &arguments(&["--json"])).json();
+    let sum = |list: &str| -> f64 {
+        let rows = profile[list].as_array().expect("a list");
+        rows.iter().map(|row| row["ms"].as_f64().expect("milliseconds")).sum()
+    };
+    let steps = profile["steps_ms"].as_f64().expect("a number");
+    assert!(steps > 0.0 && profile["peak_gflops"].as_f64() > Some(0.0), "{profile}");
+    for list in ["layers", "classes"] {
+        assert!((sum(list) - steps).abs() < 1e-4 + steps * 1e-3, "{list}: {profile}");
+    }
+    let layers = profile["layers"].as_array().expect("a list");
+    let macs: u64 = layers.iter().map(|layer| layer["macs"].as_u64().expect("a count")).sum();
+    let bench = ["bench", "tiny.arch", "--runs", "2", "--seconds", "0", "--json"];
+    let bench = netwright(folder.path(), &bench).json();
+    assert_eq!(bench["macs"].as_u64(), Some(macs));
+    assert!(bench["peak_gflops_1_thread"].as_f64() > Some(0.0), "{bench}");
+
+    let text = netwright(folder.path(), &arguments(&["--html", "page.html", "--top", "1"])).ok();
+    assert!(text.contains("stem") && text.contains("more layer"), "{text}");
+    let page = std::fs::read_to_string(folder.path().join("page.html")).expect("a page");
+    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("<svg"), "{page}");
+
+    let run = netwright(folder.path(), &arguments(&["--html", "no/such/folder.html"]));
+    assert_eq!((run.status, run.out.as_str()), (1, ""));
+    assert!(run.err.contains("there is no folder `no/such`"), "{}", run.err);
+    let run = netwright(folder.path(), &arguments(&["--backend", "interpreter"]));
+    assert_eq!(run.status, 2, "{}", run.err);
+}
+
+#[cfg(unix)]
+#[test]
+fn perf_finds_the_kernels_names() {
+    let folder = workshop();
+    let arguments = ["bench", "tiny.arch", "--runs", "1", "--seconds", "0", "--perf-map"];
+    let run = netwright(folder.path(), &arguments);
+    let path = run.err.split("for perf: ").nth(1).expect("a path").trim();
+    let text = std::fs::read_to_string(path).expect("a map");
+    std::fs::remove_file(path).expect("removed");
+    for line in text.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        assert!(words.len() == 3, "{line}");
+        assert!(words[..2].iter().all(|hex| u64::from_str_radix(hex, 16).is_ok()), "{line}");
+    }
+    assert!(text.contains(" conv_3x3_") && text.contains("_run_steps\n"), "{text}");
 }
 
 #[test]
@@ -345,7 +403,9 @@ fn fmt_formats_in_place_and_checks() {
 
 #[test]
 fn help_has_examples() {
-    for command in ["check", "summary", "specs", "run", "bench", "dump", "fmt", "explain"] {
+    for command in
+        ["check", "summary", "specs", "run", "bench", "profile", "dump", "fmt", "explain"]
+    {
         let text = netwright(&root(), &[command, "--help"]).ok();
         assert!(
             text.contains("Examples:") && text.contains(&format!("netwright {command}")),

@@ -130,7 +130,7 @@ impl Kernel {
             }
             Kernel::Conv(c) if c.groups > 1 => Class::Grouped,
             Kernel::Conv(c) if c.kernel == [1, 1] => Class::Pointwise,
-            Kernel::Conv(_) => Class::Dense,
+            Kernel::Conv(_) | Kernel::Winograd(_) => Class::Dense,
             Kernel::MatMul(_) => Class::Product,
             Kernel::Map(_) => Class::Elementwise,
             Kernel::Pool(_) => Class::Pooling,
@@ -146,6 +146,12 @@ impl Kernel {
     pub fn work(&self) -> Work {
         match self {
             Kernel::Conv(c) => conv(c),
+            // Counted as the plain convolution that it computes, but with the weights it reads.
+            Kernel::Winograd(w) => {
+                let transformed = values(&[w.points(), w.conv.in_c, w.conv.out_c]);
+                let weights = transformed.saturating_add(w.conv.out_c as u64);
+                Work { weights: weights.saturating_mul(VALUE), ..conv(&w.conv) }
+            }
             Kernel::MatMul(m) => matmul(m),
             Kernel::Map(m) => map(m),
             Kernel::Pool(p) => pool(p),

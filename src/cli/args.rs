@@ -72,6 +72,9 @@ pub struct RunnerArgs {
     /// What computes the kernels
     #[arg(long, value_enum, default_value_t = BackendArg::Auto)]
     pub backend: BackendArg,
+    /// Write the names and addresses of the compiled kernels to /tmp/perf-PID.map, where `perf report` looks for them
+    #[arg(long)]
+    pub perf_map: bool,
 }
 
 /// What computes.
@@ -185,6 +188,33 @@ pub struct BenchArgs {
     pub expect: Option<PathBuf>,
 }
 
+/// `netwright profile`
+#[derive(Args, Clone, Debug)]
+pub struct ProfileArgs {
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    #[command(flatten)]
+    pub runner: RunnerArgs,
+    /// Images in a batch
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub batch: u32,
+    /// Time at least this many runs step by step, and as many whole ones
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub runs: u32,
+    /// Measure for at least this many seconds
+    #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = non_negative)]
+    pub seconds: f64,
+    /// Show the N layers that take longest; 0 shows all, in the order of execution
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub top: u32,
+    /// Print an object for programs
+    #[arg(long)]
+    pub json: bool,
+    /// Also write a page with the roofline and a bar for each layer
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+}
+
 /// `netwright dump`
 #[derive(Args, Clone, Debug)]
 pub struct DumpArgs {
@@ -237,6 +267,9 @@ pub struct ExplainArgs {
     /// Images in a batch
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub batch: u32,
+    /// Also list every decision of every pass
+    #[arg(long)]
+    pub all: bool,
 }
 
 fn number(text: &str) -> Result<f64, String> {

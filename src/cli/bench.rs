@@ -68,6 +68,7 @@ fn prepare(args: &BenchArgs) -> Result<Prepared, Failure> {
     let expand = parsed.elapsed();
     common::notes(&spec, &network)?;
     let session = Session::new(&network, &run_options(args))?;
+    common::perf_map(&args.runner, &session)?;
     let input = match array {
         Some(array) => {
             super::results::check_input(&array, &network.expanded)?;
@@ -119,9 +120,12 @@ fn report(args: &BenchArgs, ready: &Prepared, times: &[f64], options: &RunOption
     let median = numbers::median(times);
     let min = times.first().copied().unwrap_or(0.0);
     let gflops = 2.0 * macs as f64 / median / 1e9;
-    let peaks = peak::measure(options.threads)
-        .map_err(|error| Failure::Input(format!("cannot measure the machine's peak: {error}")))?;
-    let peak = peaks.iter().map(|peak| peak.gflops).fold(0.0, f64::max);
+    let failed = |error| Failure::Input(format!("cannot measure the machine's peak: {error}"));
+    let peaks = peak::measure(options.threads).map_err(failed)?;
+    let [one, all] = peak::one_and_all(options.threads).map_err(failed)?;
+    let peak = all.gflops;
+    // What that many threads could gain at most, here and now.
+    let ratio = all.gflops / one.gflops;
     let batch = expanded.input[0];
     let workspace = ready.session.workspace_bytes();
     let (compile, pack) = (ms(ready.compile), ms(ready.session.pack_time()));
@@ -145,6 +149,9 @@ fn report(args: &BenchArgs, ready: &Prepared, times: &[f64], options: &RunOption
             "macs": macs,
             "gflops": rounded(gflops, 2),
             "peak_gflops": rounded(peak, 2),
+            "peak_share": rounded(gflops / peak, 4),
+            "peak_gflops_1_thread": rounded(one.gflops, 2),
+            "peak_ratio": rounded(ratio, 3),
             "peak_gflops_by_bits": widths,
             "workspace_bytes": workspace,
         });
@@ -170,8 +177,15 @@ fn report(args: &BenchArgs, ready: &Prepared, times: &[f64], options: &RunOption
         100.0 * gflops / peak,
         numbers::short(macs),
     )?;
-    for peak in &peaks {
-        writeln!(out, "  peak with {}-bit vectors: {:.1} GFLOP/s", peak.bits, peak.gflops)?;
+    let widths: Vec<String> =
+        peaks.iter().map(|peak| format!("{}-bit {:.1}", peak.bits, peak.gflops)).collect();
+    writeln!(out, "  peaks by vectors: {} GFLOP/s", widths.join(", "))?;
+    if options.threads > 1 {
+        writeln!(
+            out,
+            "  peak of 1 thread: {:.1} GFLOP/s; {threads} have {ratio:.2} times as much",
+            one.gflops
+        )?;
     }
     writeln!(
         out,

@@ -1,11 +1,12 @@
 //! What commands have in common: loading a spec, warnings, colours.
 
-use super::args::{BackendArg, MachineArgs, SpecArgs};
+use super::args::{BackendArg, MachineArgs, RunnerArgs, SpecArgs};
 use super::failure::Failure;
 use super::fetching::Fetching;
 use crate::error::Error;
 use crate::network::{Network, Options, Weights};
-use crate::session::{Backend, RunOptions};
+use crate::perf_map;
+use crate::session::{Backend, RunOptions, Session};
 use netwright_compiler::expand::Expanded;
 use netwright_compiler::plan;
 use netwright_compiler::spec::Spec;
@@ -106,6 +107,14 @@ pub fn run_options(machine: &MachineArgs, backend: BackendArg) -> RunOptions {
 /// How to plan.
 pub fn plan_options(machine: &MachineArgs) -> plan::Options {
     plan::Options { winograd: !machine.no_winograd }
+}
+
+/// Names a session's kernels for `perf`, where the user asks for it.
+pub fn perf_map(args: &RunnerArgs, session: &Session) -> Result<(), Failure> {
+    let Some(code) = session.code().filter(|_| args.perf_map) else { return Ok(()) };
+    let path = perf_map::add(code.program())?;
+    say(&format!("note: names of the kernels for perf: {}", path.display()));
+    Ok(())
 }
 
 /// `efficientnet:b3`, for titles.

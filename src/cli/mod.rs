@@ -16,6 +16,7 @@ mod fmt;
 mod interactive;
 mod numbers;
 mod photos;
+mod profile;
 mod results;
 mod run;
 mod specs;
@@ -97,6 +98,16 @@ Without --weights, they are generated (generated:0): the time does not depend on
 --interactive prints one line {\"ready\":1,...} when the network is compiled and has run once; then,
 for each line N on stdin, it runs N times and prints N durations in nanoseconds on one line.")]
     Bench(Box<args::BenchArgs>),
+    /// Where the time goes: by layer, beside what the machine could do
+    #[command(after_help = "Examples:
+  netwright profile mobilenet_v2 --threads 1
+  netwright profile convnext:tiny --html convnext.html        a roofline, and a bar for each layer
+  netwright profile swin:tiny --top 0                         all layers, in the order of execution
+  netwright profile resnet:50 --json | jq '.classes'
+
+The peaks of the machine are measured on the spot, with as many threads as the network runs on.
+docs/performance.md says how to read the numbers.")]
+    Profile(Box<args::ProfileArgs>),
     /// The text form of a stage of the compiler
     #[command(after_help = "Examples:
   netwright dump mobilenet_v2 --stage graph
@@ -111,7 +122,11 @@ for each line N on stdin, it runs N times and prints N durations in nanoseconds 
     /// What was fused, what was not, and why
     #[command(after_help = "Examples:
   netwright explain mobilenet_v2
-  netwright explain nets/mine.arch | grep 'not fused'")]
+  netwright explain nets/mine.arch | grep 'not fused'
+  netwright explain swin:tiny --all                  every decision of every pass
+
+`A | B` is one operation B at the end of A, on values that are still in registers. A view runs nothing: whoever reads
+it reads its operand in another order.")]
     Explain(args::ExplainArgs),
 }
 
@@ -131,6 +146,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Specs(args) => specs::run(args),
         Command::Run(args) => run::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Profile(args) => profile::run(args),
         Command::Dump(args) => dump::run(args),
         Command::Fmt(args) => fmt::run(args),
         Command::Explain(args) => explain::run(args),

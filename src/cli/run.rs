@@ -56,6 +56,7 @@ fn prepare(
     let mut options = common::run_options(&args.spec.machine, args.runner.backend);
     options.features = args.features.is_some();
     let session = Session::new(&network, &options)?;
+    common::perf_map(&args.runner, &session)?;
     Ok(Ready { network, session, options, naming })
 }
 

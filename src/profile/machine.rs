@@ -1,0 +1,155 @@
+//! What the machine could do at best: its measured peaks, and the roof that they set to a kernel.
+
+use crate::error::Error;
+use netwright_codegen::bandwidth::{self, Bandwidth, Level};
+use netwright_codegen::peak::{self, Peak};
+use netwright_codegen::work::Work;
+
+/// Measured peaks of the machine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Machine {
+    /// What the system calls the CPU, where it tells.
+    pub cpu: Option<String>,
+    /// Multiply-adds of one thread, with the widest vectors.
+    pub one: Peak,
+    /// Multiply-adds of all threads that the network runs on.
+    pub all: Peak,
+    /// Reading from each level of memory with all these threads, the fastest first.
+    pub levels: Vec<Bandwidth>,
+}
+
+/// What bounds the time of a kernel from below.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// The multipliers.
+    Arithmetic,
+    /// The way of its values from there.
+    Bytes(Level),
+}
+
+impl Limit {
+    /// In a word: `FMA`, `L2`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Limit::Arithmetic => "FMA",
+            Limit::Bytes(level) => level.name(),
+        }
+    }
+}
+
+/// The time that the machine would need at least, if nothing but its peaks held a kernel up.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Roof {
+    /// The time.
+    pub seconds: f64,
+    /// The peak that sets it.
+    pub limit: Limit,
+}
+
+/// Bytes that a whole network goes through in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Packed weights.
+    pub weights: usize,
+    /// Values between steps.
+    pub arena: usize,
+}
+
+impl Machine {
+    /// Measures the machine with one and with so many threads: a fraction of a second.
+    ///
+    /// # Errors
+    /// When no native code can run here, or there is not enough memory.
+    pub fn measure(threads: usize) -> Result<Machine, Error> {
+        let failed = |error: netwright_codegen::CodegenError| {
+            Error::Compile(format!("cannot measure the machine's peaks: {error}"))
+        };
+        let [one, all] = peak::one_and_all(threads).map_err(failed)?;
+        let levels = bandwidth::measure(threads).map_err(failed)?;
+        Ok(Machine { cpu: cpu_name(), one, all, levels })
+    }
+
+    /// The roof of a kernel in a network of that size.
+    ///
+    /// Values come from the first level that holds all that the kernel reads and writes. Weights come
+    /// from the first level that holds the whole network: each is read once a run, and everything
+    /// else is touched in between.
+    pub fn roof(&self, work: &Work, network: Sizes) -> Roof {
+        let arithmetic = work.flops() as f64 / self.all.gflops / 1e9;
+        let values = work.read.saturating_add(work.written);
+        let near = self.level(values);
+        let far = self.level((network.weights as u64).saturating_add(network.arena as u64));
+        let time = |bytes: u64, level: Option<&Bandwidth>| {
+            level.map_or(0.0, |level| bytes as f64 / level.gbps / 1e9)
+        };
+        let (near_time, far_time) = (time(values, near), time(work.weights, far));
+        let longer = if near_time >= far_time { near } else { far };
+        match longer {
+            Some(level) if near_time + far_time > arithmetic => {
+                Roof { seconds: near_time + far_time, limit: Limit::Bytes(level.level) }
+            }
+            _ => Roof { seconds: arithmetic, limit: Limit::Arithmetic },
+        }
+    }
+
+    /// The first level of which the threads' shares hold so many bytes.
+    fn level(&self, bytes: u64) -> Option<&Bandwidth> {
+        let holds =
+            |level: &&Bandwidth| (level.share as u64) >= bytes.div_ceil(level.threads as u64);
+        self.levels.iter().find(holds).or(self.levels.last())
+    }
+}
+
+/// The name of the CPU as Linux tells it.
+fn cpu_name() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    let name = line.split_once(':')?.1.split_whitespace().collect::<Vec<_>>().join(" ");
+    Some(name).filter(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// 100 GFLOP/s; 1 KiB at 200 GB/s, 64 KiB at 100, memory at 10.
+    pub fn machine(threads: usize) -> Machine {
+        let peak = |threads| Peak { bits: 256, threads, gflops: 100.0 };
+        let level = |level, share, gbps| Bandwidth { level, share, working_set: 1, threads, gbps };
+        Machine {
+            cpu: Some("Test CPU".into()),
+            one: peak(1),
+            all: peak(threads),
+            levels: vec![
+                level(Level::L1, 1 << 10, 200.0),
+                level(Level::L2, 1 << 16, 100.0),
+                level(Level::Memory, usize::MAX, 10.0),
+            ],
+        }
+    }
+
+    #[test]
+    fn the_lower_roof_counts() {
+        let small = Sizes { weights: 100, arena: 100 };
+        let large = Sizes { weights: 1 << 20, arena: 0 };
+        let work = Work { macs: 1000, read: 300, written: 100, weights: 100, ..Work::default() };
+        let roof = machine(1).roof(&work, small);
+        assert_eq!(roof.limit, Limit::Arithmetic);
+        assert!((roof.seconds - 20e-9).abs() < 1e-15);
+        // The same weights from memory take 10 ns, not enough; with a tenth of the products it is.
+        assert_eq!(machine(1).roof(&work, large).limit, Limit::Arithmetic);
+        let roof = machine(1).roof(&Work { macs: 100, ..work }, large);
+        assert_eq!(roof.limit, Limit::Bytes(Level::Memory));
+        assert!((roof.seconds - 12e-9).abs() < 1e-15);
+    }
+
+    #[test]
+    fn threads_bring_their_caches() {
+        let work = Work { read: 1500, written: 500, ..Work::default() };
+        let sizes = Sizes { weights: 0, arena: 0 };
+        assert_eq!(machine(1).roof(&work, sizes).limit, Limit::Bytes(Level::L2));
+        assert_eq!(machine(2).roof(&work, sizes).limit, Limit::Bytes(Level::L1));
+        let nothing = machine(1).roof(&Work::default(), sizes);
+        assert_eq!((nothing.seconds, nothing.limit), (0.0, Limit::Arithmetic));
+    }
+}

@@ -1,0 +1,181 @@
+//! Where the time of a network goes: measured by layer, beside what the machine could do.
+//!
+//! A [`Profile`] is made by [`measure`]: whole runs and runs that are timed step by step take turns, so
+//! that both see the same machine, and the one tells how much measuring disturbs the other. Each
+//! step's time stands beside the [`Roof`] that the [`Machine`] sets to its work.
+
+mod machine;
+mod row;
+
+pub use machine::{Limit, Machine, Roof, Sizes};
+pub use row::{Row, Totals};
+
+use crate::error::Error;
+use crate::session::Session;
+use netwright_codegen::name;
+use netwright_codegen::program::Program;
+use netwright_codegen::work::{Class, Work};
+use std::time::{Duration, Instant};
+
+/// How long to measure: until both are reached.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Effort {
+    /// Runs that are timed step by step; as many whole runs beside them.
+    pub runs: usize,
+    /// Time for all of them.
+    pub time: Duration,
+}
+
+/// Most runs of a profile: their times are all kept until the medians are taken.
+const MAX_RUNS: usize = 10_000;
+/// Runs and time before measuring: caches, clocks and threads settle.
+const WARM_UP: (usize, Duration) = (3, Duration::from_millis(200));
+
+/// Where the time of a network goes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    /// The machine's peaks, for as many threads as the network ran on.
+    pub machine: Machine,
+    /// Number of runs behind each median.
+    pub runs: usize,
+    /// Median of the whole runs in seconds.
+    pub whole: f64,
+    /// Median of the runs that were timed step by step, in seconds.
+    pub timed: f64,
+    /// The layers in the order of execution; steps in a row that belong to one layer are its parts.
+    pub layers: Vec<Row>,
+    /// Bytes of packed weights.
+    pub weights_bytes: usize,
+    /// Bytes of the values between steps.
+    pub arena_bytes: usize,
+}
+
+impl Profile {
+    /// Sum of the steps' medians in seconds.
+    pub fn steps_sum(&self) -> f64 {
+        self.layers.iter().map(|layer| layer.seconds).sum()
+    }
+
+    /// Whether the steps add up to clearly less than a run: something else used the machine, which hits
+    /// the median of a run more often than the median of a step.
+    pub fn disturbed(&self) -> bool {
+        self.steps_sum() < 0.93 * self.whole
+    }
+
+    /// What the network has to do.
+    pub fn work(&self) -> Work {
+        self.layers.iter().map(|layer| layer.work).sum()
+    }
+
+    /// Billions of operations a second over the whole run; those of products only, as in `bench`.
+    pub fn gflops(&self) -> f64 {
+        2.0 * self.work().macs as f64 / self.whole / 1e9
+    }
+
+    /// Sums by class of kernel, the longest first.
+    pub fn classes(&self) -> Vec<(Class, Totals)> {
+        let mut classes: Vec<(Class, Totals)> = Vec::new();
+        for row in self.layers.iter().flat_map(Row::kernels) {
+            let at = classes.iter().position(|(class, _)| *class == row.class);
+            let at = at.unwrap_or_else(|| {
+                classes.push((row.class, Totals::default()));
+                classes.len() - 1
+            });
+            classes[at].1.add(row);
+        }
+        classes.sort_by(|a, b| b.1.seconds.total_cmp(&a.1.seconds));
+        classes
+    }
+}
+
+/// Profiles a compiled network.
+///
+/// # Errors
+/// When the session interprets its network, or the input has another length than the network's.
+pub fn measure(session: &mut Session, input: &[f32], effort: Effort) -> Result<Profile, Error> {
+    let Some(code) = session.code() else {
+        return Err(Error::Compile("the interpreter runs no kernels that could be timed".into()));
+    };
+    let program = code.program().program().clone();
+    let times = run(session, input, effort, program.steps.len())?;
+    let machine = Machine::measure(session.threads())?;
+    let sizes = Sizes { weights: program.weights_bytes, arena: program.arena_bytes };
+    let steps = rows(&program, &times.steps, |work| machine.roof(work, sizes));
+    Ok(Profile {
+        machine,
+        runs: times.runs,
+        whole: times.whole,
+        timed: times.timed,
+        layers: Row::layers(steps),
+        weights_bytes: program.weights_bytes,
+        arena_bytes: program.arena_bytes,
+    })
+}
+
+/// Medians in seconds.
+struct Times {
+    runs: usize,
+    whole: f64,
+    timed: f64,
+    steps: Vec<f64>,
+}
+
+fn run(session: &mut Session, input: &[f32], effort: Effort, steps: usize) -> Result<Times, Error> {
+    let mut output = vec![0.0; session.outputs()[0].elements()];
+    let start = Instant::now();
+    let mut warm = 0;
+    while warm < WARM_UP.0 || start.elapsed() < WARM_UP.1 {
+        session.run(input, &mut output)?;
+        warm += 1;
+    }
+    let (mut whole, mut timed) = (Vec::new(), Vec::new());
+    let mut each = vec![Vec::new(); steps];
+    let mut times = vec![Duration::ZERO; steps];
+    let start = Instant::now();
+    while whole.len() < MAX_RUNS && (whole.len() < effort.runs || start.elapsed() < effort.time) {
+        let begin = Instant::now();
+        session.run(input, &mut output)?;
+        whole.push(begin.elapsed().as_secs_f64());
+        let begin = Instant::now();
+        session.run_timed(input, &mut output, &mut times)?;
+        timed.push(begin.elapsed().as_secs_f64());
+        for (all, time) in each.iter_mut().zip(&times) {
+            all.push(time.as_secs_f64());
+        }
+    }
+    Ok(Times {
+        runs: whole.len(),
+        whole: median(&mut whole),
+        timed: median(&mut timed),
+        steps: each.iter_mut().map(median).collect(),
+    })
+}
+
+/// The middle of some values; 0 of none.
+fn median(values: &mut Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => 0.0,
+        n if n % 2 == 1 => values[middle],
+        _ => (values[middle - 1] + values[middle]) / 2.0,
+    }
+}
+
+/// A row for each step.
+fn rows(program: &Program, seconds: &[f64], roof: impl Fn(&Work) -> Roof) -> Vec<Row> {
+    let step = |(step, seconds): (&netwright_codegen::program::Step, &f64)| {
+        let kernel = &program.kernels[step.kernel];
+        let work = kernel.work();
+        Row {
+            name: step.name.clone(),
+            kernel: name::kernel(kernel),
+            class: kernel.class(),
+            work,
+            seconds: *seconds,
+            roof: roof(&work),
+            parts: Vec::new(),
+        }
+    };
+    program.steps.iter().zip(seconds).map(step).collect()
+}
