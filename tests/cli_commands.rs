@@ -386,7 +386,7 @@ fn perf_finds_the_kernels_names() {
         assert!(words.len() == 3, "{line}");
         assert!(words[..2].iter().all(|hex| u64::from_str_radix(hex, 16).is_ok()), "{line}");
     }
-    assert!(text.contains(" conv_3x3_") && text.contains("_run_steps\n"), "{text}");
+    assert!(text.contains("_conv_3x3_") && text.contains("_run_steps\n"), "{text}");
 }
 
 #[test]

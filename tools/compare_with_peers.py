@@ -52,6 +52,8 @@ PEERS = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 TOLERANCE = 2e-3
 # Where the table stands in a Markdown file.
 BEGIN, END = "<!-- peers: begin -->", "<!-- peers: end -->"
+# Rounds without others on the machine that are enough to leave all other rounds out.
+LEAST_QUIET = 3
 # Seconds until a program has compiled a network and run once.
 START_LIMIT = 300
 # Seconds for one burst.
@@ -241,23 +243,28 @@ def compare(name, threads, options):
             except (RuntimeError, ValueError, OSError) as error:
                 result[peer] = {"reason": str(error)}
                 print(f"{name}: {peer}: {error}", flush=True)
-        counts = {}
-        for peer, program in programs.items():
-            typical = statistics.median(program.burst(3)[0])
-            counts[peer] = max(2, min(50, int(options.burst_ms / typical) + 1))
-            program.settle()
-        for _ in range(options.rounds):
-            for peer, program in programs.items():
-                times, others = program.burst(counts[peer])
-                program.rounds.append(statistics.median(times[1:]))
-                program.busy.append(others)
-                program.settle()
+        counts = dict.fromkeys(programs, 3)
+        for turn in range(options.rounds + 1):
+            for peer, program in list(programs.items()):
+                try:
+                    times, others = program.burst(counts[peer])
+                    program.settle()
+                except (RuntimeError, ValueError, OSError) as error:
+                    programs.pop(peer).end()
+                    result[peer] = {"reason": f"while it was timed: {error}"}
+                    print(f"{name}: {peer}: {error}", flush=True)
+                    continue
+                if turn == 0:  # how many runs make a burst
+                    counts[peer] = max(2, min(50, int(options.burst_ms / statistics.median(times)) + 1))
+                else:
+                    program.rounds.append(statistics.median(times[1:]))
+                    program.busy.append(others)
     finally:
         for program in programs.values():
             program.end()
     # A round counts for all or for none of them.
     quiet = [i for i in range(options.rounds) if all(p.busy[i] < options.quiet for p in programs.values())]
-    kept = quiet if len(quiet) >= 3 else range(options.rounds)
+    kept = quiet if len(quiet) >= LEAST_QUIET else range(options.rounds)
     for peer, program in programs.items():
         rounds = [round(program.rounds[i], 4) for i in kept]
         result[peer] = {"median_ms": round(statistics.median(rounds), 4), "rounds_ms": rounds}
@@ -288,6 +295,7 @@ def table(results):
     """All results as Markdown."""
     lines = [f"{results['cpu']}, {results['date']}; f32, batch 1, medians in ms; "
              + ", ".join(f"{name} {version}" for name, version in results["versions"].items()) + "."]
+    busy = False
     for threads in sorted({int(t) for one in results["networks"].values() for t in one}):
         lines += ["", f"### {threads} thread{'s' if threads > 1 else ''}", "",
                   "| network | netwright | " + " | ".join(PEERS.values()) + " | best peer / netwright | of the rounds |",
@@ -305,9 +313,13 @@ def table(results):
                 cells += [f"{ratio[0]:.2f}", f"{ratio[1]:.2f} to {ratio[2]:.2f}"]
             else:
                 cells += ["-", "-"]
-            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+            noisy = result["quiet_rounds"] < LEAST_QUIET
+            busy |= noisy
+            lines.append(f"| {name}{'*' if noisy else ''} | " + " | ".join(cells) + " |")
         if factors:
             lines += ["", f"Geometric mean of the ratios: {statistics.geometric_mean(factors):.2f}."]
+    if busy:
+        lines += ["", "\\* Others used the machine meanwhile: no more than an impression."]
     return "\n".join(lines) + "\n"
 
 
@@ -376,13 +388,14 @@ def main():
         for threads in options.threads:
             result = compare(name, threads, options)
             results["networks"].setdefault(name, {})[str(threads)] = result
-            results.update(cpu=describe_machine(), date=datetime.date.today().isoformat(), versions=versions(options.peers))
+            results["versions"] = {**results.get("versions", {}), **versions(options.peers)}
+            results.update(cpu=describe_machine(), date=datetime.date.today().isoformat())
             write_whole(path, json.dumps(results, indent=1))
             shown = "  ".join(f"{peer} {result[peer]['median_ms']:.2f}"
                               for peer in ["netwright", *options.peers] if "median_ms" in result[peer])
             ratio = ratios(result)
             factor = f"  ratio {ratio[0]:.2f} ({ratio[1]:.2f} to {ratio[2]:.2f})" if ratio else ""
-            print(f"{name}, {threads} threads: {shown}{factor}, {result['quiet_rounds']} quiet rounds", flush=True)
+            print(f"{name}, threads {threads}: {shown}{factor}, {result['quiet_rounds']} quiet rounds", flush=True)
     if options.write:
         write_table(options.write, results)
     elif results["networks"]:

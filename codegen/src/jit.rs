@@ -77,7 +77,7 @@ unsafe impl Sync for CompiledProgram {}
 /// A function of a compiled program in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Symbol<'a> {
-    /// Its name: of a kernel, what [`crate::name::kernel`] says.
+    /// Its name: of a kernel the program, its number, and what [`crate::name::kernel`] says.
     pub name: &'a str,
     /// Where it starts.
     pub address: usize,

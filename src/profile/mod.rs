@@ -147,12 +147,12 @@ fn run(session: &mut Session, input: &[f32], effort: Effort, steps: usize) -> Re
         runs: whole.len(),
         whole: median(&mut whole),
         timed: median(&mut timed),
-        steps: each.iter_mut().map(median).collect(),
+        steps: each.iter_mut().map(|times| median(times)).collect(),
     })
 }
 
 /// The middle of some values; 0 of none.
-fn median(values: &mut Vec<f64>) -> f64 {
+fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     match values.len() {
