@@ -10,7 +10,7 @@ mod encode;
 mod lower;
 mod machine;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::vir::{CheckError, KernelFunction};
 use thiserror::Error;

@@ -6,7 +6,7 @@ use crate::vir::{
 };
 
 /// Runs a kernel function on plain Rust values. Words are addresses of real memory.
-struct Evaluator {
+pub(crate) struct Evaluator {
     lanes: usize,
     vectors: Vec<[u32; 16]>,
     words: Vec<u64>,
@@ -15,7 +15,7 @@ struct Evaluator {
 impl Evaluator {
     /// # Safety
     /// Every access of the function, with these arguments, must be within live memory.
-    unsafe fn run(function: &KernelFunction, args: &[u64]) {
+    pub(crate) unsafe fn run(function: &KernelFunction, args: &[u64]) {
         let mut words = args.to_vec();
         words.resize(function.words as usize, 0);
         let lanes = function.lanes as usize;

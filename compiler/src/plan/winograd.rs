@@ -22,8 +22,8 @@ const FROM_CACHE: f64 = 60.0;
 /// Tiles in a block.
 const BLOCK: usize = 48;
 /// Nanoseconds to transform the window of a channel, and the sums of a channel.
-const TRANSFORM_2: [f64; 2] = [1.2, 1.0];
-const TRANSFORM_4: [f64; 2] = [3.1, 2.6];
+const TRANSFORM_2: [f64; 2] = [1.6, 1.3];
+const TRANSFORM_4: [f64; 2] = [4.8, 3.8];
 /// Most bytes of a layer's weights: beyond, memory is worth more than time.
 const MOST_WEIGHTS: usize = 32 << 20;
 /// Fewest channels: with fewer, most of a vector or of a panel is empty.
