@@ -390,6 +390,16 @@ fn perf_finds_the_kernels_names() {
 }
 
 #[test]
+fn explain_says_how_convolutions_are_computed() {
+    let folder = workshop();
+    let text = netwright(folder.path(), &["explain", "resnet:50"]).ok();
+    assert!(text.contains("winograd, tiles of 4x4: blocks.0.0.conv2: about "), "{text}");
+    let text = netwright(folder.path(), &["explain", "resnet:50", "--no-winograd"]).ok();
+    assert!(text.contains("plain sums: blocks.0.0.conv2: asked for"), "{text}");
+    assert!(!text.contains("winograd"), "{text}");
+}
+
+#[test]
 fn fmt_formats_in_place_and_checks() {
     let folder = workshop();
     let path = folder.path().join("ugly.arch");

@@ -118,7 +118,13 @@ fn kernels() -> Vec<(Kernel, usize)> {
             input_nchw: in_c == 3,
             epilogue: vec![post],
         };
-        result.push((Kernel::Conv(conv), out * out * out_c * (in_c / groups) * kernel * kernel));
+        let macs = out * out * out_c * (in_c / groups) * kernel * kernel;
+        result.push((Kernel::Conv(conv.clone()), macs));
+        if kernel == 3 && stride == 1 && groups == 1 {
+            for tile in [2, 4] {
+                result.push((Kernel::Winograd(WinogradKernel { conv: conv.clone(), tile }), macs));
+            }
+        }
     }
     result
 }

@@ -60,6 +60,10 @@ fn names() {
             epilogue: vec![Post::Unary(Function::HardSwish)],
             ..conv.clone()
         }),
+        Kernel::Winograd(WinogradKernel {
+            conv: ConvKernel { kernel: [3, 3], epilogue: vec![], ..conv.clone() },
+            tile: 4,
+        }),
         Kernel::Conv(ConvKernel { groups: 2, in_c: 4, input_nchw: true, ..conv }),
         Kernel::Softmax { outer: 2, len: 3, inner: 1 },
         Kernel::LayerNorm { rows: 7, len: 96, eps: 0, affine: true, epilogue: vec![] },

@@ -352,6 +352,22 @@ fn a_result_is_read_on() {
     check(&net.graph, 1e-5);
 }
 
+#[test]
+fn winograd_is_a_choice() {
+    let (mut net, x) = Net::new(&[1, 17, 22, 24]);
+    let y = net.conv(x, 40, window(3, 1, 1, 1), true);
+    net.output("y", y);
+    check(&net.graph, 1e-5);
+    for (winograd, reason) in [(true, "instead of"), (false, "asked for")] {
+        let code = compile(&net.graph, &Options { winograd, ..Options::default() }).unwrap();
+        let [choice] = &code.plan().choices[..] else { panic!("one convolution, one choice") };
+        assert_eq!(choice.tile.is_some(), winograd);
+        assert!(choice.to_string().contains(reason), "{choice}");
+        let plan = code.plan().to_string();
+        assert_eq!(plan.contains(" winograd4_3x3_1x17x22x24_to_17x22x40"), winograd, "{plan}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
