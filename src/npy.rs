@@ -3,6 +3,9 @@
 //! The format is a magic word, a version, the length of a header, the header (a Python dictionary
 //! in text: type, order, shape), and the elements. Files come from anywhere, so every number of the
 //! header is checked against the length of the file before it is used.
+//!
+//! The `npyz` crate is not used: it takes memory for a header as long as the file claims (up to 4
+//! GiB), multiplies the axes of a shape unchecked, and repeats a damaged header whole in its message.
 
 use crate::file::{self, FileError};
 use std::fs::File;

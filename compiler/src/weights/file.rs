@@ -3,6 +3,10 @@
 //! A file is the length of its header (8 bytes, little-endian), the header (a JSON object: name to
 //! type, shape and byte range), and the tensors' bytes. Nothing in the header is believed before it
 //! is checked against the length of the file.
+//!
+//! The `safetensors` crate reads headers in the tests alone, as a second opinion: its errors do not say
+//! which tensor is cut short or of another length, it takes the last of two tensors of one name, and
+//! it refuses a whole file for one tensor of a type that it does not know, which here may be left out.
 
 use super::{WeightsError, foreign};
 use memmap2::Mmap;

@@ -103,6 +103,32 @@ fn types_and_borrowing() {
     assert!(file.find("f").is_none() && file.values(5).is_none());
 }
 
+/// The format's own crate writes what is read here.
+#[test]
+fn files_of_the_formats_own_crate() {
+    use safetensors::{Dtype as Theirs, tensor::TensorView};
+    let (matrix, mask) = (counted(6), vec![1u8, 0]);
+    let view = |dtype, shape: &[usize], data| TensorView::new(dtype, shape.to_vec(), data);
+    let tensors = [
+        ("m", view(Theirs::F32, &[2, 3], &matrix).expect("it fits")),
+        ("e", view(Theirs::F32, &[0, 3], &[]).expect("it fits")),
+        ("b", view(Theirs::BOOL, &[2], &mask).expect("it fits")),
+    ];
+    let metadata = [("dialect".to_string(), "timm".to_string())];
+    let bytes = safetensors::serialize(tensors, Some(metadata.into())).expect("a file");
+    let file = opened(&folder(), &bytes);
+    assert_eq!(file.metadata()["dialect"], "timm");
+    let theirs = safetensors::SafeTensors::deserialize(&bytes).expect("they read it");
+    assert_eq!(file.tensors().len(), theirs.len());
+    for (name, tensor) in theirs.iter() {
+        let own = &file.tensors()[file.find(name).expect("it is there")];
+        assert_eq!(own.shape, tensor.shape());
+    }
+    let index = file.find("m").expect("it is there");
+    assert_eq!(file.values(index).expect("floats")[..], [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+    assert_eq!(file.values(file.find("e").expect("it is there")).expect("floats").len(), 0);
+}
+
 #[test]
 fn files_that_contradict_themselves() {
     let entry = |name: &str, shape: &str, offsets: &str| {
