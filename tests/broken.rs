@@ -29,6 +29,63 @@ fn lines(spec: &Spec, diagnostic: &Diagnostic) -> Vec<String> {
         .collect()
 }
 
+/// Thousands of rows take twice the time of half of them, sound or not.
+#[test]
+fn many_rows_are_checked_at_once() {
+    for (cell, wrong) in [("16²×8", 0), ("16²×9", 4000)] {
+        let row = format!("    | {cell} | conv_bn 3x3 | 8 | 1 |\n");
+        let text = format!(
+            "network rows(resolution = 32) {{\n  table {{\n    | input | operator | c | s |\n    | 32²×3 | \
+             conv_bn 3x3 | 8 | 2 |\n{}  }}\n}}\n",
+            row.repeat(4000)
+        );
+        let start = Instant::now();
+        assert_eq!(errors(&Spec::from_text("rows.arch", &text)).len(), wrong);
+        assert!(start.elapsed() < Duration::from_secs(20), "took {:?}", start.elapsed());
+    }
+}
+
+/// What reaches no output is said once for each place, the outermost.
+#[test]
+fn layers_that_nothing_uses_are_warned_of() {
+    let warned = |body: &str| {
+        let text = format!(
+            "block side(x) {{\n  a = x -> conv(8, 1x1)\n  b = x -> conv(8, 1x1)\n  out = b\n}}\n\
+             network net(resolution = 32, classes = 10) {{\n{body}}}\n"
+        );
+        let spec = Spec::from_text("net.arch", &text);
+        let found = check_spec(&spec);
+        let shown = netwright_grammar::render(&spec.sources, &found, false);
+        assert!(found.iter().all(|one| one.code == "W0101"), "{shown}");
+        let place = |one: &Diagnostic| {
+            text[one.span.start as usize..one.span.end as usize].trim().to_string()
+        };
+        found.iter().map(place).collect::<Vec<_>>()
+    };
+    let rows = "  table {\n    | operator | n |\n    | stem: conv_bn(8, 3x3) | 1 |\n    | side | 2 |\n    \
+                | head: classify(classes) | 1 |\n  }\n";
+    // A line of a block, whatever the number of rows that use it.
+    assert_eq!(warned(rows), ["a = x -> conv(8, 1x1)"]);
+    // An output that stops before the last rows: they are all of no use.
+    assert_eq!(warned(&format!("  output logits = stem\n{rows}")), ["side", "classify(classes)"]);
+    // Two outputs that use everything between them.
+    let lines = "  p = x -> conv(4, 3x3)\n  q = x -> conv(4, 3x3)\n  r = p -> relu\n";
+    assert_eq!(warned(lines), ["q = x -> conv(4, 3x3)"]);
+    assert_eq!(warned(&format!("  output one = r\n  output two = q\n{lines}")), [""; 0]);
+}
+
+/// A name of any length is said in a few words.
+#[test]
+fn long_names_are_cut() {
+    let name = "a".repeat(30_000);
+    let text = format!("network net() {{\n  y = x -> {name}\n  z = y -> relu({name} = 1)\n}}\n");
+    let spec = Spec::from_text("net.arch", &text);
+    let found = check_spec(&spec);
+    let shown = netwright_grammar::render(&spec.sources, &found, false);
+    assert_eq!(found.len(), 2, "{shown}");
+    assert!(shown.len() < 2000 && shown.contains("aaa…aaa"), "{}", shown.len());
+}
+
 #[test]
 fn thirty_mistakes_give_thirty_errors() {
     let spec = load("thirty_mistakes");

@@ -256,6 +256,8 @@ fn weights_are_checked_both_ways() {
     let file = "assets/mobilenet_v2.safetensors";
     let text = netwright(&root(), &["check", "mobilenet_v2", "--weights", file]).ok();
     assert!(text.contains("(dialect torchvision)") && text.contains("262 tensors"), "{text}");
+    let text = netwright(&root(), &["check", "mobilenet_v2", "--weights", "generated:7"]).ok();
+    assert!(text.contains("262 tensors generated, seed 7, gain 1"), "{text}");
     let text = netwright(&root(), &["check", "mobilenet_v2"]).ok();
     assert!(text.starts_with("mobilenet_v2: sound"), "{text}");
 }
@@ -283,6 +285,18 @@ fn bench_reports_what_it_promises() {
     );
     let text = netwright(folder.path(), &bench[..8]).ok();
     assert!(text.contains("of the measured peak"), "{text}");
+}
+
+#[test]
+fn bench_takes_about_the_time_that_it_is_given() {
+    let folder = workshop();
+    // The interpreter is slow: the second batch of it takes longer than there is time.
+    let bench = ["bench", "tiny.arch", "--set", "resolution=256", "--set", "width=32", "--backend"];
+    let bench = [&bench[..], &["interpreter", "--seconds", "0.01", "--json"]].concat();
+    let report = netwright(folder.path(), &bench).json();
+    assert_eq!(report["runs"], json!(3), "{report}");
+    let report = netwright(folder.path(), &[&bench[..], &["--runs", "5"]].concat()).json();
+    assert_eq!(report["runs"], json!(5), "{report}");
 }
 
 #[test]

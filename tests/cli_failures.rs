@@ -73,6 +73,7 @@ fn weights() {
         path,
         &[
             "run tiny.arch --input x.npy",
+            "run tiny.arch --input x.npy --weights=",
             "run tiny.arch --input x.npy --weights nothing.safetensors",
             "run tiny.arch --input x.npy --weights .",
             "run tiny.arch --input x.npy --weights model.pth",

@@ -1,5 +1,6 @@
 //! Findings as text for people, with the lines of the source that they are about.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
@@ -119,8 +120,25 @@ fn range(text: &str, span: Span) -> Range<usize> {
     start..line
 }
 
-/// Control characters made visible, so that a file cannot steer the terminal.
+/// Words longer than this many characters are cut.
+const MAX_WORD: usize = 120;
+
+/// Characters of a long word that are shown, at its start and at its end.
+const SHOWN: (usize, usize) = (60, 20);
+
+/// Long words cut in the middle, and control characters made visible, so that a file cannot steer the
+/// terminal.
 fn visible(text: &str) -> String {
+    let words = text.split_inclusive([' ', '\n', '\t']).map(|word| {
+        // Bytes first: counting characters is for long words only.
+        if word.len() <= MAX_WORD || word.chars().count() <= MAX_WORD {
+            return Cow::Borrowed(word);
+        }
+        let at = |n: usize| word.char_indices().nth(n).map_or(word.len(), |(at, _)| at);
+        let end = word.char_indices().rev().nth(SHOWN.1 - 1).map_or(0, |(at, _)| at);
+        Cow::Owned(format!("{}…{}", &word[..at(SHOWN.0)], &word[end..]))
+    });
+    let text: String = words.collect();
     text.chars()
         .map(|c| match c {
             '\n' | '\t' => ' ',

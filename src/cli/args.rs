@@ -168,10 +168,10 @@ pub struct BenchArgs {
     /// Images in a batch
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub batch: u32,
-    /// Measure at least this many runs
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
-    pub runs: u32,
-    /// Measure for at least this many seconds
+    /// Measure at least this many runs, however long they take [default: 3]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub runs: Option<u32>,
+    /// Measure for about this many seconds
     #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = non_negative)]
     pub seconds: f64,
     /// Print an object for programs

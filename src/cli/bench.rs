@@ -15,8 +15,11 @@ use serde_json::json;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-/// Runs and time before measuring: caches, clocks and threads settle.
-const WARM_UP: (usize, Duration) = (3, Duration::from_millis(200));
+/// Time before measuring, at least a run: caches, clocks and threads settle.
+const WARM_UP: Duration = Duration::from_millis(200);
+
+/// Runs that are measured even where they take longer than was asked for.
+const MIN_RUNS: u32 = 3;
 
 /// Most runs that are measured.
 const MAX_RUNS: usize = 1_000_000;
@@ -99,12 +102,11 @@ impl Prepared {
 /// Times in seconds, in the order of size.
 fn measure(ready: &mut Prepared, args: &BenchArgs) -> Result<Vec<f64>, Failure> {
     let start = Instant::now();
-    let mut warm = 0;
-    while warm < WARM_UP.0 || start.elapsed() < WARM_UP.1 {
+    while start.elapsed() < WARM_UP {
         ready.once()?;
-        warm += 1;
     }
-    let (runs, seconds) = (args.runs as usize, Duration::from_secs_f64(args.seconds));
+    let runs = args.runs.unwrap_or(MIN_RUNS) as usize;
+    let seconds = Duration::from_secs_f64(args.seconds);
     let mut times = Vec::with_capacity(runs.min(MAX_RUNS));
     let start = Instant::now();
     while times.len() < MAX_RUNS && (times.len() < runs || start.elapsed() < seconds) {

@@ -73,7 +73,13 @@ pub fn run(args: &CheckArgs) -> Outcome {
                 .iter()
                 .for_each(|warning| common::say(&format!("warning: {warning}")));
             writeln!(out, "{title}: sound{dialect}")?;
-            writeln!(out, "{}", bound.comparison())?;
+            match supply {
+                Supply::Generated { seed, gain } => {
+                    let count = expanded.graph.params.len();
+                    writeln!(out, "{count} tensors generated, seed {seed}, gain {gain}")?;
+                }
+                Supply::File { .. } => writeln!(out, "{}", bound.comparison())?,
+            }
             Ok(())
         }
         Err(WeightsError::Mismatch(comparison)) => {

@@ -24,6 +24,11 @@ const BATCH: usize = 8;
 const MAX_FEATURES: usize = 64;
 
 pub fn run(args: &RunArgs) -> Outcome {
+    // Before anything is computed.
+    if let Some(folder) = args.features.as_ref().filter(|path| path.exists() && !path.is_dir()) {
+        let message = "this is no folder; --features writes files into one";
+        return Err(Failure::about(folder.display(), message));
+    }
     match &args.input {
         Some(path) => run_array(args, path),
         None => run_photos(args),

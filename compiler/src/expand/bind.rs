@@ -1,6 +1,7 @@
 //! Arguments onto parameters: named ones first, then positional ones onto what is left, in order.
 
 use super::codes;
+use super::primitives;
 use super::signature::{Rest, Signature};
 use crate::names::near_miss;
 use crate::value::Value;
@@ -182,9 +183,12 @@ impl Args {
         value.truth(*span)
     }
 
-    /// A word out of a few.
-    pub fn word(&self, name: &str, known: &[&'static str]) -> Result<&'static str, Diagnostic> {
+    /// One of the words that the primitive's parameter knows.
+    pub fn word(&self, name: &str) -> Result<&'static str, Diagnostic> {
         let Bound { value, span } = self.get(name);
+        let parameters = primitives::find(self.name).map_or(&[][..], |primitive| primitive.params);
+        let parameter = parameters.iter().find(|parameter| parameter.name == name);
+        let known = parameter.map_or(&[][..], |parameter| parameter.words);
         let text: Rc<str> = value.as_text(&self.what(name), *span)?;
         known.iter().find(|known| **known == &*text).copied().ok_or_else(|| {
             let message = format!("{} is `{text}`, which it does not know", self.what(name));

@@ -210,7 +210,7 @@ impl<'a> Expander<'a> {
         for (label, value) in labels.iter().zip(parts) {
             if let Value::Tensor(id) = value {
                 let path = self.labelled(&label.text, |this| this.prefix.clone());
-                self.named.insert(path, id);
+                self.name(path, id);
             }
             scope.set(&label.text, value);
         }

@@ -60,6 +60,7 @@ codes! {
     TOO_MANY_NODES = "E0614", "a network with more operations than the limit";
     TOO_LONG = "E0615", "an evaluation that takes more steps than the limit";
     TOO_LARGE = "E0616", "a constant with more elements than the limit";
+    UNUSED = "W0101", "a row or a line whose result reaches no output";
 }
 
 #[cfg(test)]

@@ -71,6 +71,8 @@ pub(crate) struct Expander<'a> {
     pub at_defaults: bool,
     /// Every labelled tensor, by its path.
     pub named: BTreeMap<String, NodeId>,
+    /// For each path that was given, in order, what it meant before: a trial is undone by it.
+    named_before: Vec<(String, Option<NodeId>)>,
     pub layers: Vec<Layer>,
     pub layer_depth: usize,
     /// The patterns by which tensors were taken apart, for `view(.., like = y)`.
@@ -83,7 +85,9 @@ pub(crate) struct Expander<'a> {
 pub(crate) struct Snapshot {
     nodes: usize,
     params: usize,
-    open: Vec<Vec<Instance>>,
+    /// Length of each open container: a trial adds to them and takes nothing away.
+    open: Vec<usize>,
+    named: usize,
     findings: super::findings::Mark,
     layers: usize,
     steps: u64,
@@ -112,6 +116,7 @@ impl<'a> Expander<'a> {
             batch: 1,
             at_defaults: false,
             named: BTreeMap::new(),
+            named_before: Vec::new(),
             layers: Vec::new(),
             layer_depth: 0,
             views: BTreeMap::new(),
@@ -246,7 +251,8 @@ impl<'a> Expander<'a> {
         Snapshot {
             nodes: self.graph.nodes.len(),
             params: self.graph.params.len(),
-            open: self.open.clone(),
+            open: self.open.iter().map(Vec::len).collect(),
+            named: self.named_before.len(),
             findings: self.findings.mark(),
             layers: self.layers.len(),
             steps: self.steps,
@@ -258,13 +264,31 @@ impl<'a> Expander<'a> {
         self.graph.nodes.truncate(snapshot.nodes);
         self.graph.params.truncate(snapshot.params);
         self.live.truncate(snapshot.nodes);
-        self.open = snapshot.open;
+        self.open.truncate(snapshot.open.len());
+        for (container, length) in self.open.iter_mut().zip(snapshot.open) {
+            container.truncate(length);
+        }
+        for (path, before) in self.named_before.drain(snapshot.named..).rev() {
+            match before {
+                Some(id) => self.named.insert(path, id),
+                None => self.named.remove(&path),
+            };
+        }
         self.findings.forget(snapshot.findings);
         self.layers.truncate(snapshot.layers);
         self.steps = snapshot.steps;
         let nodes = self.graph.nodes.len();
-        self.named.retain(|_, id| id.index() < nodes);
-        self.views.retain(|id, _| id.index() < nodes);
+        if let Some((last, _)) = self.views.last_key_value()
+            && last.index() >= nodes
+        {
+            self.views.retain(|id, _| id.index() < nodes);
+        }
+    }
+
+    /// Gives a tensor a path, by which outputs find it.
+    pub fn name(&mut self, path: String, id: NodeId) {
+        let before = self.named.insert(path.clone(), id);
+        self.named_before.push((path, before));
     }
 
     /// The tensor that a value is.

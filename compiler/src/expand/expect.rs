@@ -95,7 +95,7 @@ impl<'a> Expander<'a> {
         }
     }
 
-    /// What is expected must be `params` or `macs`.
+    /// What is expected must be `params` or `macs`, and the names in the values must be known.
     pub fn check_expect_names(&mut self) {
         let network = self.network;
         for expect in &network.expects {
@@ -104,6 +104,9 @@ impl<'a> Expander<'a> {
                 let error = Diagnostic::error(codes::EXPECT, expect.what.span, message);
                 self.report(error.help("`params` and `macs` can"));
             }
+            let mut scope = Scope::network(0);
+            self.lint_expr(&expect.value, &mut scope);
+            expect.when.iter().for_each(|when| self.lint_expr(when, &mut scope));
         }
     }
 

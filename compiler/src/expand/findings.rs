@@ -8,7 +8,7 @@ use super::codes;
 use crate::spec::BlockId;
 use crate::value::is_silent;
 use netwright_grammar::{Diagnostic, Span};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// A row of a table while it is expanded: its number among all rows, and its operator cell.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,6 +24,15 @@ struct Finding {
     block: Option<BlockId>,
 }
 
+/// What makes two findings of one row the same.
+type Key = (&'static str, Span, Option<usize>);
+
+impl Finding {
+    fn key(&self) -> Key {
+        (self.diagnostic.code, self.diagnostic.span, self.row.map(|row| row.number))
+    }
+}
+
 /// Where a trial began, to forget what it found.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mark(usize);
@@ -31,6 +40,7 @@ pub(crate) struct Mark(usize);
 #[derive(Default)]
 pub(crate) struct Findings {
     found: Vec<Finding>,
+    known: HashSet<Key>,
     visits: BTreeMap<BlockId, BTreeSet<usize>>,
 }
 
@@ -39,13 +49,9 @@ impl Findings {
         if is_silent(&diagnostic) {
             return;
         }
-        let same = |known: &Finding| {
-            known.diagnostic.code == diagnostic.code
-                && known.diagnostic.span == diagnostic.span
-                && known.row.map(|row| row.number) == row.map(|row| row.number)
-        };
-        if !self.found.iter().any(same) {
-            self.found.push(Finding { diagnostic, row, block });
+        let finding = Finding { diagnostic, row, block };
+        if self.known.insert(finding.key()) {
+            self.found.push(finding);
         }
     }
 
@@ -70,18 +76,19 @@ impl Findings {
     }
 
     pub fn forget(&mut self, mark: Mark) {
-        self.found.truncate(mark.0);
+        for finding in self.found.drain(mark.0.min(self.found.len())..) {
+            self.known.remove(&finding.key());
+        }
     }
 
     /// The errors, each mistake once, in the order of the text.
     pub fn finish(self) -> Vec<Diagnostic> {
         let mut groups: Vec<Vec<Finding>> = Vec::new();
+        let mut places: HashMap<(&str, Span), usize> = HashMap::new();
         for finding in self.found {
-            let same = |group: &&mut Vec<Finding>| {
-                let first = &group[0].diagnostic;
-                first.code == finding.diagnostic.code && first.span == finding.diagnostic.span
-            };
-            match groups.iter_mut().find(same) {
+            let key = (finding.diagnostic.code, finding.diagnostic.span);
+            let at = *places.entry(key).or_insert(groups.len());
+            match groups.get_mut(at) {
                 Some(group) => group.push(finding),
                 None => groups.push(vec![finding]),
             }

@@ -9,7 +9,7 @@ use super::scope::Scope;
 use super::signature::Signature;
 use super::table::roles::is_identifier;
 use crate::spec::{BlockId, duplicates};
-use crate::value::{Callable, Target, Value};
+use crate::value::{Callable, Target, Value, is_silent};
 use netwright_grammar::ast::{Argument, Expr, ExprKind, Name, Statement};
 use netwright_grammar::{Diagnostic, Severity, Span};
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,7 +108,8 @@ impl<'a> Expander<'a> {
         }
     }
 
-    fn lint_expr(&mut self, expr: &Expr, scope: &mut Scope) {
+    /// Names and arguments of an expression, whatever its values are.
+    pub fn lint_expr(&mut self, expr: &Expr, scope: &mut Scope) {
         if self.depth >= super::limits::MAX_DEPTH {
             return;
         }
@@ -198,7 +199,11 @@ impl<'a> Expander<'a> {
         let signature = callable.as_ref().and_then(|callable| self.signature(callable).ok());
         let given: Vec<Given> = arguments
             .iter()
-            .map(|argument| self.lint_argument(argument, signature, scope))
+            .enumerate()
+            .map(|(at, argument)| {
+                let at = at + usize::from(flow.is_some());
+                self.lint_argument(argument, at, signature, scope)
+            })
             .collect();
         let (Some(callable), Some(signature)) = (callable, signature) else { return };
         let function =
@@ -207,6 +212,22 @@ impl<'a> Expander<'a> {
             return;
         }
         self.lint_binding(&callable, signature, given, flow, span);
+    }
+
+    /// A name where a word out of a few is meant: an unknown one gets their list.
+    fn lint_word(&mut self, word: &str, words: &[&str], span: Span, scope: &Scope) {
+        if matches!(self.lookup(word, scope), Ok(None)) && !self.may_be_lost(word) {
+            let error = self.unknown_name(word, span, scope, words);
+            let error = match error.help {
+                None if !is_silent(&error) => {
+                    error.help(format!("it is one of {}", words.join(", ")))
+                }
+                _ => error,
+            };
+            self.report(error);
+        } else {
+            self.lint_name(word, span, scope);
+        }
     }
 
     fn lint_binding(
@@ -234,22 +255,29 @@ impl<'a> Expander<'a> {
     fn lint_argument(
         &mut self,
         argument: &Argument,
+        at: usize,
         signature: Option<Signature<'a>>,
         scope: &mut Scope,
     ) -> Given {
         let span = argument.value.span;
         let mut name = argument.name.as_ref().map(|name| (name.text.clone(), name.span));
+        let at = name.as_ref().map_or(Some(at), |(name, _)| signature?.find(name));
+        let words = signature.zip(at).map_or(&[][..], |(signature, at)| signature.words(at));
         if let (None, ExprKind::Name(flag), Some(signature)) =
             (&name, &argument.value.kind, signature)
             && matches!(self.lookup(flag, scope), Ok(None))
         {
-            if signature.find(flag).is_some_and(|at| at > 0) {
+            if !words.is_empty() && signature.find(flag).is_none() {
+                self.lint_word(flag, words, span, scope);
+            } else if signature.find(flag).is_some_and(|at| at > 0) {
                 name = Some((flag.clone(), span));
             } else {
                 let own: Vec<&str> = (1..signature.len()).map(|at| signature.param(at)).collect();
                 let fault = self.no_name(flag, span, scope, &own);
                 self.report_fault(fault);
             }
+        } else if let (ExprKind::Name(word), false) = (&argument.value.kind, words.is_empty()) {
+            self.lint_word(word, words, span, scope);
         } else {
             self.lint_expr(&argument.value, scope);
         }

@@ -53,6 +53,7 @@ mod signature;
 mod table;
 #[cfg(test)]
 mod tests;
+mod unused;
 
 pub use layers::Layer;
 pub use network::{Expanded, Request, check_spec, expand};

@@ -6,6 +6,7 @@ use super::layers::Layer;
 use super::parameters::{Variant, cell_text};
 use super::preprocess::Preprocess;
 use super::scope::Scope;
+use super::unused::unused;
 use crate::instance::{Instance, Kind};
 use crate::names;
 use crate::spec::Spec;
@@ -13,7 +14,7 @@ use crate::value::Value;
 use netwright_grammar::ast::{Network, Weights};
 use netwright_grammar::{Diagnostic, Severity, Span};
 use netwright_ir::{Graph, NodeId, Op, Source};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// What to expand.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,7 +76,8 @@ pub fn expand(spec: &Spec, request: &Request) -> Result<Expanded, Vec<Diagnostic
         diagnostics.into_iter().partition(|diagnostic| diagnostic.severity == Severity::Error);
     match result {
         Some(mut expanded) if errors.is_empty() => {
-            expanded.warnings = warnings;
+            expanded.warnings.extend(warnings);
+            in_order(&mut expanded.warnings);
             Ok(expanded)
         }
         _ => {
@@ -100,6 +102,7 @@ pub fn check_spec(spec: &Spec) -> Vec<Diagnostic> {
         dialects.push(None);
     }
     let mut all: Vec<Diagnostic> = Vec::new();
+    let mut known: HashSet<(&str, Span)> = HashSet::new();
     for variant in &variants {
         for dialect in &dialects {
             let request = Request {
@@ -112,10 +115,7 @@ pub fn check_spec(spec: &Spec) -> Vec<Diagnostic> {
                 Err(errors) => errors,
             };
             for diagnostic in found {
-                let same = |known: &Diagnostic| {
-                    known.code == diagnostic.code && known.span == diagnostic.span
-                };
-                if !all.iter().any(same) {
+                if known.insert((diagnostic.code, diagnostic.span)) {
                     all.push(diagnostic);
                 }
             }
@@ -213,6 +213,7 @@ impl<'a> Expansion<'a> {
         if this.findings.since(mark) {
             return None;
         }
+        let warnings = unused(&this.graph, &tree);
         let parameters =
             this.parameters.iter().filter(|(name, _)| name != "variant").cloned().collect();
         Some(Expanded {
@@ -226,7 +227,7 @@ impl<'a> Expansion<'a> {
             drops: drops(&chain),
             layers: std::mem::take(&mut this.layers),
             carried: self.carried(variant.as_ref()),
-            warnings: Vec::new(),
+            warnings,
         })
     }
 

@@ -32,6 +32,15 @@ pub struct Parameter {
     pub name: &'static str,
     /// What it is where it is not given.
     pub default: Default,
+    /// The words that it knows, where it is a word.
+    pub words: &'static [&'static str],
+}
+
+impl Parameter {
+    /// The parameter with the words that it knows.
+    pub(crate) const fn of(self, words: &'static [&'static str]) -> Parameter {
+        Parameter { words, ..self }
+    }
 }
 
 /// What a primitive does with arguments beyond its parameters.
@@ -114,6 +123,16 @@ impl<'a> Signature<'a> {
             Signature::Block(block) => &block.params[at].name.text,
             Signature::Primitive(primitive) => primitive.params[at].name,
             Signature::Function(_) => "",
+        }
+    }
+
+    /// The words that an argument knows, where it is a word.
+    pub fn words(&self, at: usize) -> &'static [&'static str] {
+        match self {
+            Signature::Primitive(primitive) => {
+                primitive.params.get(at).map_or(&[], |parameter| parameter.words)
+            }
+            Signature::Block(_) | Signature::Function(_) => &[],
         }
     }
 

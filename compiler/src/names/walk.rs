@@ -77,6 +77,7 @@ impl<'a> Walk<'a, '_> {
         for child in node.children.iter().filter(|child| matches!(child.kind, Kind::Row { .. })) {
             totals.entry(&child.label).or_default().1 += 1;
         }
+        let only = is_only(node);
         for child in &node.children {
             let mut place = place.clone();
             let mut segment = child.label.clone();
@@ -94,16 +95,23 @@ impl<'a> Walk<'a, '_> {
             if matches!(child.kind, Kind::Row { .. } | Kind::Line) {
                 place.line = Some(child);
             }
-            self.visit(child, node, segment, place);
+            self.visit(child, node, only, segment, place);
         }
     }
 
-    /// Names one node; `segment` is its default name.
-    fn visit(&mut self, node: &'a Instance, parent: &Instance, segment: String, place: Place<'a>) {
+    /// Names one node; `segment` is its default name, `only` whether nothing beside it in `parent` has
+    /// parameters.
+    fn visit(
+        &mut self,
+        node: &'a Instance,
+        parent: &Instance,
+        only: bool,
+        segment: String,
+        place: Place<'a>,
+    ) {
         if !has_params(node) {
             return;
         }
-        let only = parent.children.iter().filter(|other| has_params(other)).count() == 1;
         let (label, transparent) = match &node.kind {
             Kind::Row { .. } if node.label.is_empty() => ("blocks", false),
             Kind::Line => {
@@ -182,6 +190,7 @@ impl<'a> Walk<'a, '_> {
         // A rule that counts rounds is for each round, not for the line around them.
         let rounds = |child: &Instance| matches!(child.kind, Kind::Repeat { .. });
         if node.children.iter().any(rounds) && rule.targets.iter().any(mentions_round) {
+            let only = is_only(node);
             for child in &node.children {
                 let mut place = place.clone();
                 let mut below = below.clone();
@@ -192,7 +201,7 @@ impl<'a> Walk<'a, '_> {
                     self.apply_once(rule, child, &child.label, &place, below);
                 } else {
                     below.prefix = place.prefix.child(segment);
-                    self.visit(child, node, child.label.clone(), below);
+                    self.visit(child, node, only, child.label.clone(), below);
                 }
             }
             return;
@@ -518,4 +527,9 @@ fn names_round(expr: &Expr) -> bool {
         ExprKind::Pipe(first, steps) => names_round(first) || steps.iter().any(names_round),
         _ => false,
     }
+}
+
+/// Whether exactly one of a node's children has parameters.
+fn is_only(node: &Instance) -> bool {
+    node.children.iter().filter(|child| has_params(child)).take(2).count() == 1
 }

@@ -1,6 +1,6 @@
 //! Convolutions and linear layers.
 
-use super::{X, absent, flag, number, required, setting, tensor};
+use super::{BORDERS, X, absent, flag, number, required, setting, tensor};
 use crate::expand::bind::Args;
 use crate::expand::codes;
 use crate::expand::expander::{Eval, Expander};
@@ -18,7 +18,7 @@ pub(super) const PRIMITIVES: &[Primitive] = &[
             required("c"),
             number("k", 1.0),
             number("stride", 1.0),
-            setting("pad", "padding"),
+            setting("pad", "padding").of(BORDERS),
             number("dilation", 1.0),
             number("groups", 1.0),
             flag("bias", false),
@@ -34,7 +34,7 @@ pub(super) const PRIMITIVES: &[Primitive] = &[
             X,
             absent("k"),
             number("stride", 1.0),
-            setting("pad", "padding"),
+            setting("pad", "padding").of(BORDERS),
             number("dilation", 1.0),
             number("multiplier", 1.0),
             flag("bias", false),
@@ -189,7 +189,7 @@ pub(super) fn padding(
     let half = |axis: usize| dilation[axis].saturating_mul(kernel[axis] - 1) / 2;
     let bound = args.get(name);
     match &bound.value {
-        Value::Text(_) => Ok(match args.word(name, &["symmetric", "same", "valid"])? {
+        Value::Text(_) => Ok(match args.word(name)? {
             "symmetric" => explicit(half(0), half(1)),
             // With stride 1 both halves of an odd kernel are equal, and the border is a number.
             "same" if stride == [1, 1] && (0..2).all(|axis| kernel[axis] % 2 == 1) => {

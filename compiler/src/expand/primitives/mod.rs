@@ -51,34 +51,37 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// The tensor that flows, in every signature.
-const X: Parameter = Parameter { name: "x", default: Default::Required };
+const X: Parameter = Parameter { name: "x", default: Default::Required, words: &[] };
 
 const fn required(name: &'static str) -> Parameter {
-    Parameter { name, default: Default::Required }
+    Parameter { name, default: Default::Required, words: &[] }
 }
 
 const fn number(name: &'static str, default: f64) -> Parameter {
-    Parameter { name, default: Default::Number(default) }
+    Parameter { name, default: Default::Number(default), words: &[] }
 }
 
 const fn flag(name: &'static str, default: bool) -> Parameter {
-    Parameter { name, default: Default::Bool(default) }
+    Parameter { name, default: Default::Bool(default), words: &[] }
 }
 
 const fn word(name: &'static str, default: &'static str) -> Parameter {
-    Parameter { name, default: Default::Text(default) }
+    Parameter { name, default: Default::Text(default), words: &[] }
 }
 
+/// Borders that are named.
+const BORDERS: &[&str] = &["symmetric", "same", "valid"];
+
 const fn absent(name: &'static str) -> Parameter {
-    Parameter { name, default: Default::Absent }
+    Parameter { name, default: Default::Absent, words: &[] }
 }
 
 const fn setting(name: &'static str, default: &'static str) -> Parameter {
-    Parameter { name, default: Default::Setting(default) }
+    Parameter { name, default: Default::Setting(default), words: &[] }
 }
 
 const fn like(name: &'static str, default: &'static str) -> Parameter {
-    Parameter { name, default: Default::Like(default) }
+    Parameter { name, default: Default::Like(default), words: &[] }
 }
 
 impl Expander<'_> {

@@ -19,7 +19,7 @@ pub(super) const PRIMITIVES: &[Primitive] = &[
             number("bottom", 0.0),
             number("left", 0.0),
             number("right", 0.0),
-            word("mode", "zero"),
+            word("mode", "zero").of(&["zero", "reflect", "replicate"]),
         ],
         rest: Rest::None,
         about: "a map with a border of zeros, of its mirror image (reflect) or of its edge (replicate)",
@@ -50,7 +50,7 @@ pub(super) const PRIMITIVES: &[Primitive] = &[
 
 fn pad(this: &mut Expander<'_>, args: &Args) -> Eval<Value> {
     let (x, _) = this.map_operand(args)?;
-    let mode = match args.word("mode", &["zero", "reflect", "replicate"])? {
+    let mode = match args.word("mode")? {
         "zero" => PadMode::Constant(0.0f32.to_bits()),
         "reflect" => PadMode::Reflect,
         _ => PadMode::Replicate,

@@ -1,7 +1,7 @@
 //! Pooling, and the step from a map to a vector.
 
 use super::convolution::padding;
-use super::{X, absent, flag, like, number, required, tensor};
+use super::{BORDERS, X, absent, flag, like, number, required, tensor};
 use crate::expand::bind::Args;
 use crate::expand::codes;
 use crate::expand::expander::{Eval, Expander};
@@ -13,7 +13,13 @@ use netwright_ir::{NodeId, Op, Pool, PoolKind, Reduce};
 pub(super) const PRIMITIVES: &[Primitive] = &[
     Primitive {
         name: "maxpool",
-        params: &[X, required("k"), like("stride", "k"), number("pad", 0.0), flag("ceil", false)],
+        params: &[
+            X,
+            required("k"),
+            like("stride", "k"),
+            number("pad", 0.0).of(BORDERS),
+            flag("ceil", false),
+        ],
         rest: Rest::None,
         about: "largest value of each window",
         run: maxpool,
@@ -24,7 +30,7 @@ pub(super) const PRIMITIVES: &[Primitive] = &[
             X,
             required("k"),
             like("stride", "k"),
-            number("pad", 0.0),
+            number("pad", 0.0).of(BORDERS),
             flag("ceil", false),
             flag("count_pad", true),
         ],

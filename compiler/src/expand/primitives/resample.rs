@@ -15,7 +15,7 @@ pub(super) const PRIMITIVES: &[Primitive] = &[
         params: &[
             X,
             required("size"),
-            word("mode", "bilinear"),
+            word("mode", "bilinear").of(&["nearest", "bilinear", "bicubic"]),
             flag("align_corners", false),
             flag("antialias", false),
         ],
@@ -25,7 +25,12 @@ pub(super) const PRIMITIVES: &[Primitive] = &[
     },
     Primitive {
         name: "positions",
-        params: &[X, required("grid"), number("prefix", 0.0), word("way", "timm")],
+        params: &[
+            X,
+            required("grid"),
+            number("prefix", 0.0),
+            word("way", "timm").of(&["timm", "torchvision"]),
+        ],
         rest: Rest::None,
         about: "a free parameter [1, prefix + rows * columns, C], resampled from the file's own grid",
         run: positions,
@@ -35,7 +40,7 @@ pub(super) const PRIMITIVES: &[Primitive] = &[
 fn resize(this: &mut Expander<'_>, args: &Args) -> Eval<Value> {
     let (x, [_, h, w, _]) = this.map_operand(args)?;
     let size = args.size("size", 1)?;
-    let mode = match args.word("mode", &["nearest", "bilinear", "bicubic"])? {
+    let mode = match args.word("mode")? {
         "nearest" => Interpolation::Nearest,
         "bilinear" => Interpolation::Bilinear,
         _ => Interpolation::Bicubic,
@@ -53,7 +58,7 @@ fn positions(this: &mut Expander<'_>, args: &Args) -> Eval<Value> {
     let x = this.operand(args, "x")?;
     let grid = args.size("grid", 1)?;
     let prefix = args.index("prefix")?;
-    let way = match args.word("way", &["timm", "torchvision"])? {
+    let way = match args.word("way")? {
         "timm" => ResampleWay::Timm,
         _ => ResampleWay::Torchvision,
     };

@@ -358,9 +358,9 @@ impl<'a> Expander<'a> {
             output: Some(self.shape(id).to_vec()),
         };
         self.layers.insert(place, layer);
-        self.named.insert(path, id);
+        self.name(path, id);
         if let Some(label) = &part.label {
-            self.named.insert(label.clone(), id);
+            self.name(label.clone(), id);
         }
         if unlabelled {
             position.end = Some(id);
