@@ -2,7 +2,8 @@
 //!
 //! A kernel runs through the same code as in a network: its descriptor is compiled as a program of one step.
 //! Items are floating-point operations (two for a multiply-accumulate), so `Gitem/s` reads as GFLOP/s;
-//! where a kernel has no products, items are the values it makes, and the inverse is nanoseconds a value.
+//! where a kernel has no products, items are the values that it reads or makes, whichever are more, and the inverse is
+//! nanoseconds a value.
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -44,7 +45,7 @@ impl Case {
         let mut workspace = compiled.workspace(1).expect("there is memory");
         let pool = Pool::new(1);
         let work = self.0.work();
-        let items = if work.macs > 0 { work.flops() } else { work.written / 4 };
+        let items = if work.macs > 0 { work.flops() } else { work.read.max(work.written) / 4 };
         bencher.counter(ItemsCount::new(items)).bench_local(|| {
             let outputs = &mut [output.as_f32_mut()];
             compiled
