@@ -1,6 +1,6 @@
 //! The graph: nodes in execution order, parameters, named outputs.
 
-use crate::op::{Op, PostOp};
+use crate::op::{Interpolation, Op, PostOp};
 use std::fmt;
 
 /// Index of a node, and name of the value it makes.
@@ -79,7 +79,8 @@ pub enum Source {
         /// The shape.
         shape: Vec<usize>,
     },
-    /// A table of positions resampled to another grid (ViT at another resolution).
+    /// A table of positions resampled to another grid (ViT at another resolution, Swin with another
+    /// window).
     Resample {
         /// The table `[1, prefix + h*w, C]` or `[prefix + h*w, C]`; its own grid is read from the file.
         of: Box<Source>,
@@ -87,18 +88,26 @@ pub enum Source {
         prefix: usize,
         /// The grid to make.
         grid: [usize; 2],
-        /// Whose arithmetic.
-        way: ResampleWay,
+        /// The arithmetic.
+        way: Resampling,
     },
 }
 
-/// Whose arithmetic resamples a position table.
+/// How a table of positions is resampled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ResampleWay {
-    /// timm: bicubic with antialiasing.
-    Timm,
-    /// torchvision: bicubic, corners aligned.
-    Torchvision,
+pub enum Resampling {
+    /// As a map: see [`Op::Resize`].
+    Interpolated {
+        /// Kernel.
+        mode: Interpolation,
+        /// First and last cells of both grids coincide.
+        align_corners: bool,
+        /// Widen the kernel where the grid shrinks.
+        antialias: bool,
+    },
+    /// As a table of distances, dense around its centre: see
+    /// [`geometric_taps`](crate::resample::geometric_taps).
+    Geometric,
 }
 
 /// A network as data: nodes in an order in which they can run, and which of them are results.

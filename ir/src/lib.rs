@@ -51,7 +51,7 @@ pub mod text;
 pub mod verify;
 
 pub use count::{Counts, count};
-pub use graph::{Graph, Node, NodeId, Param, ResampleWay, Source};
+pub use graph::{Graph, Node, NodeId, Param, Resampling, Source};
 pub use infer::{MAX_ELEMENTS, ShapeError, broadcast, elements, infer, infer_post};
 pub use interpret::{Interpreter, RunError, evaluate_weight_expressions};
 pub use op::{

@@ -3,7 +3,7 @@
 //! It reads any well-formed text, also of graphs that [`crate::verify()`] then rejects. It never
 //! panics, and what it allocates is bounded by the text's length and by [`MAX_CONSTANTS`].
 
-use crate::graph::{Graph, Node, NodeId, Param, ResampleWay, Source};
+use crate::graph::{Graph, Node, NodeId, Param, Resampling, Source};
 use crate::lex::{Token, split};
 use crate::op::{
     Binary, Conv, Interpolation, Op, PadMode, Padding, Pool, PoolKind, PostOp, Reduce, Size2, Unary,
@@ -143,12 +143,16 @@ fn source(line: &mut Line<'_, '_>, depth: usize) -> Result<Source> {
             Ok(Source::Rows { of: inner(line)?, start, len })
         }
         "resample" => {
-            line.keyword("way")?;
+            line.keyword("mode")?;
             line.expect('=')?;
             let way = match line.word()? {
-                "timm" => ResampleWay::Timm,
-                "torchvision" => ResampleWay::Torchvision,
-                other => return Err(format!("unknown way to resample `{other}`")),
+                "geometric" => Resampling::Geometric,
+                mode => Resampling::Interpolated {
+                    mode: Interpolation::from_name(mode)
+                        .ok_or_else(|| format!("unknown interpolation `{mode}`"))?,
+                    align_corners: line.eat_word("align_corners"),
+                    antialias: line.eat_word("antialias"),
+                },
             };
             let prefix = line.field("prefix")?;
             line.keyword("grid")?;

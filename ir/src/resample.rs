@@ -70,6 +70,41 @@ pub fn taps(
     Taps { count, cells, weights }
 }
 
+/// The table that resamples distances: cell `i` of `input` stands for a distance from the middle cell that
+/// grows by a factor from cell to cell, such that the last one reaches the last of `output`. What lies
+/// between two cells is linear, what lies outside takes the last cell. Both lengths are odd.
+///
+/// This is how BEiT (Bao et al. 2022), and timm for Swin, fit a table of relative positions to another
+/// window. For equal lengths the factor is 1.01, not 1, as there.
+pub fn geometric_taps(input: usize, output: usize) -> Taps {
+    let (half, reach) = (input / 2, (output / 2) as f64);
+    let (mut left, mut right) = (1.01f64, 1.5f64);
+    let mut factor = left;
+    while right - left > 1e-6 {
+        factor = (left + right) / 2.0;
+        let sum = (1.0 - factor.powi(half as i32)) / (1.0 - factor);
+        if sum > reach { right = factor } else { left = factor }
+    }
+    let mut places = vec![0.0; input];
+    let (mut at, mut step) = (1.0, factor);
+    for i in 1..=half {
+        (places[half + i], places[half - i]) = (at, -at);
+        at += step;
+        step *= factor;
+    }
+    let (mut cells, mut weights) = (Vec::new(), Vec::new());
+    for i in 0..output {
+        let x = i as f64 - reach;
+        let high = places.partition_point(|place| *place < x).min(input - 1);
+        let low = high.saturating_sub(1);
+        let (before, after) = ((x - places[low]).max(0.0), (places[high] - x).max(0.0));
+        let t = if before + after > 0.0 { before / (before + after) } else { 0.5 };
+        cells.extend([low as u32, high as u32]);
+        weights.extend([1.0 - t, t]);
+    }
+    Taps { count: 2, cells, weights }
+}
+
 fn position(i: usize, scale: f64, align_corners: bool) -> f64 {
     if align_corners { i as f64 * scale } else { (i as f64 + 0.5) * scale - 0.5 }
 }
@@ -202,6 +237,30 @@ mod tests {
         assert_near(resample(&x, 3, Bilinear, [false, true]), &expected);
         let ramp: Vec<f64> = (0..8).map(f64::from).collect();
         assert_near(resample(&ramp, 4, Bilinear, [false, true])[1..3].to_vec(), &[2.5, 4.5]);
+    }
+
+    /// Values of timm's `resize_rel_pos_bias_table` (rows of windows 4 to 7, and 4 to 3).
+    #[test]
+    fn distances_grow_geometrically() {
+        let x = [5.0, 2.0, 1.0, 0.0, 1.0, 2.0, 5.5];
+        let row = |output: usize| -> Vec<f64> {
+            let table = geometric_taps(7, output);
+            (0..output).map(|i| table.of(i).map(|(cell, weight)| x[cell] * weight).sum()).collect()
+        };
+        let near = |found: Vec<f64>, right: &[f64]| {
+            assert!(found.iter().zip(right).all(|(a, b)| (a - b).abs() < 1e-5), "{found:?}");
+        };
+        let wide = [
+            5.0, 5.0, 4.0000038, 2.6666689, 1.6666671, 1.0, 0.0, 1.0, 1.6666671, 2.7777803,
+            4.3333378, 5.5, 5.5,
+        ];
+        near(row(13), &wide);
+        near(row(5), &[1.9900981, 1.0, 0.0, 1.0, 1.9900981]);
+        for cells in [(1, 1), (1, 5), (13, 1), (13, 9), (13, 23), (3, 3)] {
+            let table = geometric_taps(cells.0, cells.1);
+            let sums = (0..cells.1).map(|i| table.of(i).map(|(_, weight)| weight).sum());
+            assert_near(sums.collect(), &vec![1.0; cells.1]);
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@
 //! `groups=1`) are left out. Numbers print with the fewest digits that read back to the same bits;
 //! a value that is not a number prints its bits. In lists, `v*n` is `n` times `v`.
 
-use crate::graph::{Graph, NodeId, Param, ResampleWay, Source};
+use crate::graph::{Graph, NodeId, Param, Resampling, Source};
 use crate::lex::{quote, stands_bare};
 use crate::op::{Op, PadMode, Padding, PostOp, Size2};
 use std::fmt::{self, Write};
@@ -110,11 +110,15 @@ fn write_source(out: &mut String, source: &Source) -> fmt::Result {
             write!(out, ")")
         }
         Source::Resample { of, prefix, grid, way } => {
-            let way = match way {
-                ResampleWay::Timm => "timm",
-                ResampleWay::Torchvision => "torchvision",
-            };
-            write!(out, "resample way={way} prefix={prefix} grid={} (", by(*grid))?;
+            match way {
+                Resampling::Interpolated { mode, align_corners, antialias } => {
+                    write!(out, "resample mode={}", mode.name())?;
+                    flag(out, *align_corners, "align_corners")?;
+                    flag(out, *antialias, "antialias")?;
+                }
+                Resampling::Geometric => write!(out, "resample mode=geometric")?,
+            }
+            write!(out, " prefix={prefix} grid={} (", by(*grid))?;
             write_source(out, of)?;
             write!(out, ")")
         }
@@ -156,9 +160,6 @@ fn write_node(out: &mut String, graph: &Graph, id: NodeId, items: usize) -> fmt:
 }
 
 fn write_attributes(out: &mut String, op: &Op, items: usize) -> fmt::Result {
-    let flag = |out: &mut String, set: bool, name: &str| {
-        if set { write!(out, " {name}") } else { Ok(()) }
-    };
     match op {
         Op::Input
         | Op::Param(_)
@@ -227,6 +228,10 @@ fn write_attributes(out: &mut String, op: &Op, items: usize) -> fmt::Result {
             flag(out, *antialias, "antialias")
         }
     }
+}
+
+fn flag(out: &mut String, set: bool, name: &str) -> fmt::Result {
+    if set { write!(out, " {name}") } else { Ok(()) }
 }
 
 fn write_windows(out: &mut String, kernel: Size2, stride: Size2, padding: Padding) -> fmt::Result {

@@ -144,7 +144,7 @@ fn sources_have_shapes() {
         of: Box::new(of.clone()),
         prefix,
         grid: [3, 5],
-        way: ResampleWay::Timm,
+        way: Resampling::Geometric,
     };
     assert_eq!(resample(&table, 1).shape(), Ok(vec![1, 16, 8]));
     assert!(resample(&table, 197).shape().is_err());

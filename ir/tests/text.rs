@@ -32,7 +32,16 @@ fn every_operator() -> Graph {
             ],
         },
     );
-    for (path, way) in [("timm", ResampleWay::Timm), ("tv", ResampleWay::Torchvision)] {
+    let bicubic = |align_corners, antialias| Resampling::Interpolated {
+        mode: Interpolation::Bicubic,
+        align_corners,
+        antialias,
+    };
+    for (path, way) in [
+        ("smooth", bicubic(false, true)),
+        ("corners", bicubic(true, false)),
+        ("distances", Resampling::Geometric),
+    ] {
         let of = Box::new(tensor("pos_embed", &[1, 197, 4]));
         let source = Source::Resample { of, prefix: 1, grid: [2, 3], way };
         param(&mut g, path, &[7, 4], true, source);

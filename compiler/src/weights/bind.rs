@@ -8,8 +8,8 @@ use super::file::{Dtype, WeightFile};
 use super::generate::Generator;
 use super::recipe::Recipe;
 use super::report::{Comparison, LeftOver, Missing, WrongShape, squeezed};
-use super::resample::square_grid;
-use netwright_ir::{Param, Source, Tensor};
+use super::resample::grid_of;
+use netwright_ir::{Param, Resampling, Source, Tensor};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -183,6 +183,8 @@ type Made = (Recipe, Vec<usize>);
 struct Binder<'a> {
     file: Option<(&'a WeightFile, &'a str)>,
     generator: Option<Generator>,
+    /// Size of the images that the file was made for, where that is known.
+    image: Option<[usize; 2]>,
     comparison: Comparison,
     /// Rows taken of each tensor of the file, and whether all at once.
     taken: HashMap<usize, (usize, bool)>,
@@ -205,7 +207,8 @@ impl<'a> Binder<'a> {
                 (None, Some(Generator::new(*seed, *gain, names)))
             }
         };
-        Binder { file, generator, comparison, taken: HashMap::new(), no_role: Vec::new() }
+        let image = file.and_then(|(file, _)| file.image_size());
+        Binder { file, generator, image, comparison, taken: HashMap::new(), no_role: Vec::new() }
     }
 
     /// The recipe of a parameter; `None` if something about it is in the comparison now.
@@ -285,17 +288,26 @@ impl<'a> Binder<'a> {
                 if lead {
                     made.insert(0, 1);
                 }
-                let from = square_grid(rows, *prefix);
-                if rows == wanted && (from.is_none() || grid[0] == grid[1]) {
+                // A table of distances is as square as its window, whatever the images were; what the
+                // generator makes has the wanted size.
+                let square = matches!(way, Resampling::Geometric);
+                let image = if square { None } else { self.image };
+                let from = grid_of(rows, *prefix, image);
+                let same = from.is_none_or(|from| from == *grid) || self.generator.is_some();
+                if rows == wanted && same {
                     return Some((recipe, made));
                 }
                 let Some(from) = from else {
                     let reason = format!(
                         "the table has {rows} rows, {prefix} of them before the grid: the others make \
-                         no square, so it cannot be resampled"
+                         no square, so it cannot be resampled (a `config.json` beside the file, or its \
+                         metadata, can say `image_size`)"
                     );
                     return self.useless(param, reason);
                 };
+                let [[a, b], [c, d]] = [from, *grid];
+                let note = format!("`{}` from {a}x{b} to {c}x{d}", param.path);
+                self.comparison.resampled.push(note);
                 let of = Box::new(recipe);
                 let (prefix, to, way) = (*prefix, *grid, *way);
                 Some((Recipe::Resample { of, prefix, channels, from, to, way }, made))

@@ -183,6 +183,28 @@ impl WeightFile {
         serde_json::from_slice(&std::fs::read(&self.config).ok()?).ok()
     }
 
+    /// Rows and columns of the images that the file was made for, if its metadata or the `config.json`
+    /// beside it say so: `image_size` (a number or a list), or timm's `img_size` and `input_size`.
+    pub fn image_size(&self) -> Option<[usize; 2]> {
+        let text = |key: &&str| self.metadata.get(*key);
+        if let Some(text) = ["image_size", "img_size"].iter().find_map(text) {
+            let sides: Option<Vec<usize>> =
+                text.split(['x', ',']).map(|side| side.trim().parse().ok()).collect();
+            return last_two(&sides?);
+        }
+        let config = self.config()?;
+        let places =
+            ["/image_size", "/model_args/img_size", "/pretrained_cfg/input_size", "/input_size"];
+        places.iter().find_map(|place| {
+            let value = config.pointer(place)?;
+            let side = |value: &Json| value.as_u64().and_then(|side| usize::try_from(side).ok());
+            match value.as_array() {
+                Some(list) => last_two(&list.iter().map(side).collect::<Option<Vec<_>>>()?),
+                None => last_two(&[side(value)?]),
+            }
+        })
+    }
+
     /// The values of a tensor: borrowed from the file where it holds `f32` at an aligned place.
     /// `None` for other types than f32, f16 and bf16, and for an index that does not exist.
     pub fn values(&self, index: usize) -> Option<Cow<'_, [f32]>> {
@@ -242,6 +264,15 @@ impl<'de> Deserialize<'de> for Entries {
 }
 
 type Parsed = (Vec<FileTensor>, BTreeMap<String, String>);
+
+/// `[side]`, `[rows, columns]` or `[channels, rows, columns]` as rows and columns.
+fn last_two(sides: &[usize]) -> Option<[usize; 2]> {
+    match *sides {
+        [side] => Some([side, side]),
+        [rows, columns] | [_, rows, columns] => Some([rows, columns]),
+        _ => None,
+    }
+}
 
 fn parse(bytes: &[u8]) -> Result<Parsed, String> {
     let (length, rest) = bytes

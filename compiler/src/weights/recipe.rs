@@ -3,7 +3,7 @@
 use super::file::WeightFile;
 use super::generate::Generator;
 use super::resample::resample;
-use netwright_ir::ResampleWay;
+use netwright_ir::Resampling;
 use std::borrow::Cow;
 
 /// A recipe whose parts all exist.
@@ -48,8 +48,8 @@ pub enum Recipe {
         from: [usize; 2],
         /// The wanted grid.
         to: [usize; 2],
-        /// Whose arithmetic.
-        way: ResampleWay,
+        /// The arithmetic.
+        way: Resampling,
     },
 }
 

@@ -59,6 +59,8 @@ pub struct Comparison {
     pub dropped: usize,
     /// Number of tensors outside the prefix.
     pub outside: usize,
+    /// Tables of positions that are resampled, each with its grids.
+    pub resampled: Vec<String>,
     /// Needed and not there.
     pub missing: Vec<Missing>,
     /// There and not needed.
@@ -125,6 +127,10 @@ impl fmt::Display for Comparison {
             if self.outside > 0 {
                 write!(f, ", {} outside `{}` ignored", self.outside, self.prefix)?;
             }
+            for one in self.resampled.iter().take(SHOWN) {
+                write!(f, "\nresampled: {one}")?;
+            }
+            more(f, self.resampled.len())?;
             return Ok(());
         }
         let counts = [

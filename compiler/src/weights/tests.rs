@@ -1,5 +1,5 @@
 use super::*;
-use netwright_ir::{Param, ResampleWay, Source};
+use netwright_ir::{Interpolation, Param, Resampling, Source};
 use proptest::prelude::*;
 use std::path::Path;
 use std::sync::Arc;
@@ -242,7 +242,11 @@ fn recipes() {
         of: Box::new(tensor("pos", &[1, 10, 1])),
         prefix: 1,
         grid: [3, 3],
-        way: ResampleWay::Timm,
+        way: Resampling::Interpolated {
+            mode: Interpolation::Bicubic,
+            align_corners: false,
+            antialias: true,
+        },
     };
     let params = [
         param("joined", &[3, 2], Source::Concat { axis: 0, parts }),

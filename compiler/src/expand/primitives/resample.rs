@@ -7,7 +7,7 @@ use crate::expand::expander::{Eval, Expander};
 use crate::expand::signature::{Primitive, Rest};
 use crate::value::Value;
 use netwright_grammar::Diagnostic;
-use netwright_ir::{Interpolation, Op, ResampleWay, Source};
+use netwright_ir::{Interpolation, Op, Resampling, Source};
 
 pub(super) const PRIMITIVES: &[Primitive] = &[
     Primitive {
@@ -29,7 +29,9 @@ pub(super) const PRIMITIVES: &[Primitive] = &[
             X,
             required("grid"),
             number("prefix", 0.0),
-            word("way", "timm").of(&["timm", "torchvision"]),
+            word("mode", "bicubic").of(&["nearest", "bilinear", "bicubic", "geometric"]),
+            flag("align_corners", false),
+            flag("antialias", false),
         ],
         rest: Rest::None,
         about: "a free parameter [1, prefix + rows * columns, C], resampled from the file's own grid",
@@ -52,15 +54,19 @@ fn resize(this: &mut Expander<'_>, args: &Args) -> Eval<Value> {
     tensor(this.push(Op::Resize { size, mode, align_corners, antialias }, vec![x], args.call))
 }
 
-/// Marks a parameter as a table of positions: a file with another grid is resampled when the weights
-/// are bound.
+/// Marks a parameter as a table of positions: a file's table of another grid is resampled when the
+/// weights are bound.
 fn positions(this: &mut Expander<'_>, args: &Args) -> Eval<Value> {
     let x = this.operand(args, "x")?;
     let grid = args.size("grid", 1)?;
     let prefix = args.index("prefix")?;
-    let way = match args.word("way")? {
-        "timm" => ResampleWay::Timm,
-        _ => ResampleWay::Torchvision,
+    let (align_corners, antialias) = (args.flag("align_corners")?, args.flag("antialias")?);
+    let interpolated = |mode| Resampling::Interpolated { mode, align_corners, antialias };
+    let way = match args.word("mode")? {
+        "nearest" => interpolated(Interpolation::Nearest),
+        "bilinear" => interpolated(Interpolation::Bilinear),
+        "bicubic" => interpolated(Interpolation::Bicubic),
+        _ => Resampling::Geometric,
     };
     let Op::Param(index) = this.graph.node(x).op else {
         let message = "`positions` needs a free parameter";
