@@ -40,6 +40,8 @@ pub struct Preprocess {
     pub mean: Vec<f64>,
     /// Standard deviation of each channel.
     pub std: Vec<f64>,
+    /// Channels in the order blue, green, red.
+    pub bgr: bool,
     /// Channels of the network's input: 3, or 1 for grey.
     pub channels: usize,
 }
@@ -71,6 +73,7 @@ impl Preprocess {
             crop: own.crop,
             mean: own.mean.clone(),
             std: own.std.clone(),
+            bgr: own.bgr && channels == 3,
             channels,
         })
     }
@@ -99,13 +102,14 @@ impl Preprocess {
         };
         let plane = self.crop[0] * self.crop[1];
         for (channel, out) in out.chunks_exact_mut(plane.max(1)).enumerate() {
+            let from = if self.bgr && self.channels == 3 { 2 - channel } else { channel };
             let mean = self.statistic(&self.mean, channel, 0.0);
             let std = self.statistic(&self.std, channel, 1.0);
             // 256 levels: each is normalised once, in f32 as PyTorch does.
             let table: [f32; 256] =
                 std::array::from_fn(|level| (level as f32 / 255.0 - mean) / std);
             for (value, pixel) in out.iter_mut().zip(levels.chunks_exact(self.channels)) {
-                *value = table[usize::from(pixel[channel])];
+                *value = table[usize::from(pixel[from])];
             }
         }
         Ok(())
@@ -286,5 +290,17 @@ mod tests {
         let square = plain([224, 224], Resize::ShortSide(256));
         assert_eq!(square.resized(&ramp(451, 300)), [256.0, 384.0]);
         assert_eq!(square.resized(&ramp(300, 451)), [384.0, 256.0]);
+    }
+
+    #[test]
+    fn channels_in_the_other_order() {
+        let photo = Photo { width: 1, height: 1, channels: 3, pixels: vec![0, 51, 255] };
+        let mut preprocess = plain([1, 1], Resize::ShortSide(1));
+        let mut out = [0.0f32; 3];
+        preprocess.apply(&photo, &mut out).unwrap();
+        assert_eq!(out, [0.0, 0.2, 1.0]);
+        preprocess.bgr = true;
+        preprocess.apply(&photo, &mut out).unwrap();
+        assert_eq!(out, [1.0, 0.2, 0.0]);
     }
 }

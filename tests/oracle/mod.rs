@@ -3,11 +3,13 @@
 // Each test file uses a part of it.
 #![allow(dead_code)]
 
-use netwright::network::expand_spec;
+use netwright::network::{expand_spec, tensors};
 use netwright::{Backend, Network, Options, RunOptions, Session, Spec, Weights};
-use netwright_compiler::weights::image;
+use netwright_compiler::weights::{Generator, WeightFile, image};
 use netwright_ir::{Interpreter, NodeId, Tensor};
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::Write;
 use std::sync::Arc;
 
 /// One run of a library's model.
@@ -19,12 +21,20 @@ pub struct Case {
     dialect: String,
     sets: Vec<(String, String)>,
     size: [usize; 2],
+    checkpoint: Option<Checkpoint>,
     batch: usize,
     seed: u64,
     gain: f64,
     /// Largest difference that is right.
     pub tolerance: f64,
     modules: Vec<Module>,
+}
+
+/// What the weights were made for, where that is not the case's own network: they are then read from a
+/// file, and tables of positions are resampled.
+struct Checkpoint {
+    size: [usize; 2],
+    sets: Vec<(String, String)>,
 }
 
 /// Statistics of a module's output.
@@ -54,7 +64,21 @@ fn case(json: &Value) -> Case {
         list.iter().map(|size| size.as_u64().expect("a size") as usize).collect()
     };
     let resolution = sizes(&json["resolution"]);
-    let sets = json["set"].as_object().expect("an object `set`");
+    let settings = |json: &Value| -> Vec<(String, String)> {
+        let sets = json.as_object().expect("an object of settings");
+        let text = |value: &Value| value.to_string().replace(['[', ']'], "");
+        sets.iter().map(|(name, value)| (name.clone(), text(value))).collect()
+    };
+    let sets = settings(&json["set"]);
+    let checkpoint = json.get("checkpoint").map(|size| {
+        let size = sizes(size);
+        let mut own = sets.clone();
+        for (name, value) in json.get("checkpoint_set").map(settings).unwrap_or_default() {
+            own.retain(|(other, _)| *other != name);
+            own.push((name, value));
+        }
+        Checkpoint { size: [size[0], size[1]], sets: own }
+    });
     let modules =
         json["modules"].as_array().expect("a list of modules").iter().map(|module| Module {
             name: module[0].as_str().expect("a name").into(),
@@ -66,8 +90,9 @@ fn case(json: &Value) -> Case {
         id: text("id"),
         spec: text("spec"),
         dialect: text("dialect"),
-        sets: sets.iter().map(|(name, value)| (name.clone(), value.to_string())).collect(),
+        sets,
         size: [resolution[0], resolution[1]],
+        checkpoint,
         batch: number("batch") as usize,
         seed: number("seed") as u64,
         gain: number("gain"),
@@ -82,9 +107,8 @@ impl Case {
         self.spec.split(':').next().unwrap_or(&self.spec)
     }
 
-    fn options(&self) -> Options {
-        let [h, w] = self.size;
-        let mut sets = self.sets.clone();
+    fn options(&self, [h, w]: [usize; 2], sets: &[(String, String)]) -> Options {
+        let mut sets = sets.to_vec();
         sets.push(("resolution".into(), format!("{h}x{w}")));
         Options { sets, dialect: Some(self.dialect.clone()), batch: self.batch }
     }
@@ -92,8 +116,15 @@ impl Case {
     /// The network with its generated weights.
     pub fn network(&self) -> Network {
         let spec = Spec::load(&self.spec).unwrap_or_else(|error| panic!("{}: {error}", self.id));
-        let weights = Weights::Generated { seed: self.seed, gain: self.gain };
-        Network::new(&spec, &self.options(), &weights)
+        let weights = match &self.checkpoint {
+            None => Weights::Generated { seed: self.seed, gain: self.gain },
+            Some(checkpoint) => {
+                let options = self.options(checkpoint.size, &checkpoint.sets);
+                let file = generated_file(&spec, &options, self.seed, self.gain);
+                Weights::File(Arc::new(file))
+            }
+        };
+        Network::new(&spec, &self.options(self.size, &self.sets), &weights)
             .unwrap_or_else(|error| panic!("{}: {error}", self.id))
     }
 
@@ -183,6 +214,47 @@ impl Case {
         }
         "compiled and interpreted features agree".to_string()
     }
+}
+
+/// A file of generated weights, as the dialect's library would save them.
+fn generated_file(spec: &Spec, options: &Options, seed: u64, gain: f64) -> WeightFile {
+    let network = expand_spec(spec, options, None).unwrap_or_else(|error| panic!("{error}"));
+    let named: BTreeMap<String, Vec<usize>> =
+        network.graph.params.iter().flat_map(tensors).collect();
+    let generator =
+        Generator::new(seed, gain, named.iter().map(|(name, shape)| (name.clone(), shape.len())));
+    let mut bytes = Vec::new();
+    let list: Vec<FileEntry> = named
+        .iter()
+        .map(|(name, shape)| {
+            let start = bytes.len();
+            let values = generator.tensor(name, shape).expect("a tensor with a role");
+            bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+            (name.clone(), "F32", shape.clone(), [start, bytes.len()])
+        })
+        .collect();
+    file_of(&list, |file| file.write_all(&bytes))
+}
+
+/// A tensor in a file: its name, type, shape, and its range of the data.
+pub type FileEntry = (String, &'static str, Vec<usize>, [usize; 2]);
+
+/// A safetensors file with these tensors, whose data `fill` writes at its end.
+pub fn file_of(
+    list: &[FileEntry],
+    fill: impl FnOnce(&mut std::fs::File) -> std::io::Result<()>,
+) -> WeightFile {
+    let entries = list.iter().map(|(name, dtype, shape, range)| {
+        (name.clone(), json!({"dtype": dtype, "shape": shape, "data_offsets": range}))
+    });
+    let mut header = Value::Object(entries.collect()).to_string();
+    header.push_str(&" ".repeat(header.len().next_multiple_of(8) - header.len()));
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    let length = (header.len() as u64).to_le_bytes();
+    file.write_all(&length).and_then(|()| file.write_all(header.as_bytes())).expect("the header");
+    fill(file.as_file_mut()).expect("the data");
+    // The map stays when the name is gone.
+    WeightFile::open(file.path()).expect("a sound file")
 }
 
 /// Runs a network once: its first output.

@@ -20,6 +20,8 @@ pub struct Preprocess {
     pub mean: Vec<f64>,
     /// Divided by, one a channel.
     pub std: Vec<f64>,
+    /// Channels in the order blue, green, red; `mean` and `std` are in that order, too.
+    pub bgr: bool,
     /// Names of the classes: `imagenet`.
     pub labels: Option<String>,
 }
@@ -46,7 +48,7 @@ pub enum Filter {
 
 const IMAGENET_MEAN: [f64; 3] = [0.485, 0.456, 0.406];
 const IMAGENET_STD: [f64; 3] = [0.229, 0.224, 0.225];
-const KEYS: [&str; 5] = ["resize", "crop", "mean", "std", "labels"];
+const KEYS: [&str; 6] = ["resize", "crop", "order", "mean", "std", "labels"];
 
 /// One value a channel. Of another number of channels than given, each has the mean of those given,
 /// as timm does for grey images.
@@ -72,6 +74,7 @@ impl Expander<'_> {
             crop: resolution,
             mean: spread(IMAGENET_MEAN.to_vec(), channels),
             std: spread(IMAGENET_STD.to_vec(), channels),
+            bgr: false,
             labels: Some("imagenet".into()),
         };
         let items = chain.iter().find(|weights| !weights.preprocess.is_empty());
@@ -144,6 +147,20 @@ impl Expander<'_> {
                         }
                     };
                 }
+            }
+            "order" => {
+                let [(order, place)] = &values[..] else {
+                    return Err(error("`order` needs one word, rgb or bgr".into()).into());
+                };
+                result.bgr = match &*order.as_text("`order`", *place)? {
+                    "rgb" => false,
+                    "bgr" => true,
+                    other => {
+                        let message = format!("`{other}` is no order of channels");
+                        let error = Diagnostic::error(codes::PREPROCESS, *place, message);
+                        return Err(error.help("it is rgb or bgr").into());
+                    }
+                };
             }
             "crop" => {
                 let Some((size, place)) = values.first() else {

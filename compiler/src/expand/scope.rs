@@ -12,7 +12,7 @@ use netwright_grammar::{Diagnostic, Span};
 use std::rc::Rc;
 
 /// Words that stand for themselves where nothing else has their name.
-pub(crate) const WORDS: [&str; 11] = [
+pub(crate) const WORDS: [&str; 12] = [
     "symmetric",
     "same",
     "valid",
@@ -22,8 +22,9 @@ pub(crate) const WORDS: [&str; 11] = [
     "nearest",
     "bilinear",
     "bicubic",
-    "timm",
-    "torchvision",
+    "geometric",
+    "rgb",
+    "bgr",
 ];
 
 /// Printed cells of a row, by role name: what `row.` and `prev.` read.

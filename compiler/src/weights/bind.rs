@@ -390,7 +390,7 @@ impl<'a> Binder<'a> {
                 Some((rows, whole)) => {
                     self.comparison.used += 1;
                     let all = tensor.shape.first().copied().unwrap_or(1);
-                    if !whole && *rows != all {
+                    if !whole && *rows != all && !dropped(name, drops) {
                         let reason = format!("{rows} of its {all} rows are used");
                         self.comparison.unusable.push((name.to_string(), reason));
                     }

@@ -269,6 +269,20 @@ fn recipes() {
 }
 
 #[test]
+fn a_part_can_be_dropped() {
+    let dir = folder();
+    let entries: [(&str, &str, &[usize], Vec<u8>); 1] = [("qkv.bias", "F32", &[3], counted(3))];
+    let file = opened(&dir, &bytes_of(&entries, ""));
+    let rows = |start| Source::Rows { of: Box::new(tensor("qkv.bias", &[3])), start, len: 1 };
+    let params = [param("q", &[1], rows(0)), param("v", &[1], rows(2))];
+    let supply = supply(file);
+    assert!(bind(&params, &supply, &[]).is_err());
+    let bound = bind(&params, &supply, &["*.bias".into()]).expect("the keys' part is dropped");
+    assert_eq!((bound.value(0)[0], bound.value(1)[0]), (0.0, 2.0));
+    assert_eq!((bound.comparison().used, bound.comparison().dropped), (1, 0));
+}
+
+#[test]
 fn what_does_not_fit_is_listed_together() {
     let dir = folder();
     let names: Vec<String> = (0..25).map(|n| format!("extra.{n}")).collect();
