@@ -14,6 +14,7 @@ specs![
     "efficientnet_v2",
     "mobilenet_v1",
     "mobilenet_v2",
+    "mobilenet_v2_features",
     "mobilenet_v3",
     "mobilevit",
     "resnet",
