@@ -67,6 +67,7 @@ macro_rules! families {
 families! {
     mobilenet_v1 mobilenet_v2 mobilenet_v2_features mobilenet_v3 efficientnet efficientnet_lite resnet
     efficientnet_v2 convnext vit swin swin_v2 mobilevit resnext resnet_d se_resnet
+    vgg inception_v3 xception convnext_v2 mlp_mixer cait efficientformer res2net
 }
 
 #[test]

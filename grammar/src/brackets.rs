@@ -179,8 +179,11 @@ impl Pass<'_> {
         let inside_name = touches
             && (matches!(self.tokens[before].kind, Kind::Word | Kind::Number)
                 || matches!(self.text(before), "." | "}" | "/" | "-" | "*"));
-        let starts_name = matches!(self.text(before), ":" | "," | "(" | "else");
-        if !(inside_name || starts_name) || KEYWORDS.contains(&self.text(before)) {
+        let name_follows = |at: usize| matches!(self.text(at), ":" | "," | "(" | "else");
+        // `table {` opens a section, but `blocks: block{n}` goes on with a name.
+        let keyword = KEYWORDS.contains(&self.text(before))
+            && !(inside_name && before.checked_sub(1).is_some_and(name_follows));
+        if !(inside_name || name_follows(before)) || keyword {
             return None;
         }
         for end in at + 1..(at + MAX_HOLE).min(self.tokens.len()) {

@@ -358,9 +358,11 @@ fn infer_unbounded(op: &Op, operands: &[&[usize]], params: &[Param]) -> Result<V
         }
         Op::Resize { size, mode, align_corners, antialias } => {
             let [n, _, _, channels] = map(op, operands[0])?;
+            let kernel = matches!(mode, Interpolation::Bilinear | Interpolation::Bicubic);
             ensure!(
-                *mode != Interpolation::Nearest || !(*align_corners || *antialias),
-                "resize to the nearest cell takes neither align_corners nor antialias"
+                kernel || !(*align_corners || *antialias),
+                "resize in the mode {} takes neither align_corners nor antialias",
+                mode.name()
             );
             Ok(vec![n, size[0], size[1], channels])
         }

@@ -73,6 +73,7 @@ names!(Interpolation {
     Interpolation::Nearest => "nearest",
     Interpolation::Bilinear => "bilinear",
     Interpolation::Bicubic => "bicubic",
+    Interpolation::Area => "area",
 });
 
 impl Act {

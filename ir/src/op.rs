@@ -161,6 +161,9 @@ pub enum Interpolation {
     Bilinear,
     /// Cubic in each axis, a = -0.75; with antialiasing a = -0.5, as PyTorch.
     Bicubic,
+    /// Mean of the cells that an output cell touches (PyTorch's `area`, which is its adaptive average
+    /// pooling).
+    Area,
 }
 
 /// How [`Op::Pad`] fills the border.

@@ -28,6 +28,8 @@ impl Taps {
 /// The table that resamples `input` cells to `output` cells (both at least 1 and below 2^32).
 ///
 /// - Nearest is PyTorch's `nearest`: `floor(i * input / output)` with a scale rounded to `f32`.
+/// - Area is the mean of the cells from `floor(i * input / output)` to
+///   `ceil((i + 1) * input / output)`, the last not included.
 /// - Without `align_corners`, cell `i` lies at `(i + 1/2) * input / output - 1/2`; with it, the
 ///   first and last cells coincide.
 /// - The cubic kernel has a = -0.75.
@@ -51,6 +53,7 @@ pub fn taps(
     let rows: Vec<Vec<(usize, f64)>> = (0..output)
         .map(|i| match mode {
             Interpolation::Nearest => vec![(nearest(i, input, output), 1.0)],
+            Interpolation::Area => area(i, input, output),
             _ if antialias => antialiased(i, input, scale, mode),
             Interpolation::Bilinear => linear(position(i, scale, align_corners).max(0.0), input),
             Interpolation::Bicubic => cubic(position(i, scale, align_corners), input),
@@ -121,6 +124,12 @@ fn nearest(i: usize, input: usize, output: usize) -> usize {
     ((i as f32 * scale).floor() as usize).min(input - 1)
 }
 
+fn area(i: usize, input: usize, output: usize) -> Vec<(usize, f64)> {
+    let range = i * input / output..((i + 1) * input).div_ceil(output);
+    let weight = 1.0 / range.len() as f64;
+    range.map(|cell| (cell, weight)).collect()
+}
+
 fn linear(at: f64, input: usize) -> Vec<(usize, f64)> {
     let low = (at as usize).min(input - 1);
     let high = (low + 1).min(input - 1);
@@ -174,7 +183,7 @@ fn antialiased(i: usize, input: usize, scale: f64, mode: Interpolation) -> Vec<(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Interpolation::{Bicubic, Bilinear, Nearest};
+    use Interpolation::{Area, Bicubic, Bilinear, Nearest};
 
     fn resample(x: &[f64], output: usize, mode: Interpolation, flags: [bool; 2]) -> Vec<f64> {
         let table = taps(x.len(), output, mode, flags[0], flags[1]);
@@ -205,6 +214,16 @@ mod tests {
             &[1.0, 4.0 / 3.0, 5.0 / 3.0, 2.0],
         );
         assert_near(resample(&[1.0, 2.0, 4.0], 1, Bilinear, [true, false]), &[1.0]);
+    }
+
+    /// PyTorch's `AdaptiveAvgPool1d`.
+    #[test]
+    fn area_is_adaptive_average_pooling() {
+        let x = [1.0, 2.0, 4.0, 8.0, 16.0];
+        assert_near(resample(&x, 2, Area, [false; 2]), &[7.0 / 3.0, 28.0 / 3.0]);
+        assert_near(resample(&x, 1, Area, [false; 2]), &[31.0 / 5.0]);
+        assert_near(resample(&x, 5, Area, [false; 2]), &x);
+        assert_near(resample(&[1.0, 2.0], 3, Area, [false; 2]), &[1.0, 1.5, 2.0]);
     }
 
     /// Weights at a quarter and three quarters for a = -0.75, worked out by hand.

@@ -12,7 +12,7 @@ use netwright_grammar::{Diagnostic, Span};
 use std::rc::Rc;
 
 /// Words that stand for themselves where nothing else has their name.
-pub(crate) const WORDS: [&str; 12] = [
+pub(crate) const WORDS: [&str; 13] = [
     "symmetric",
     "same",
     "valid",
@@ -25,6 +25,7 @@ pub(crate) const WORDS: [&str; 12] = [
     "geometric",
     "rgb",
     "bgr",
+    "area",
 ];
 
 /// Printed cells of a row, by role name: what `row.` and `prev.` read.

@@ -8,15 +8,21 @@ macro_rules! specs {
 }
 
 specs![
+    "cait",
     "convnext",
+    "convnext_v2",
+    "efficientformer",
     "efficientnet",
     "efficientnet_lite",
     "efficientnet_v2",
+    "inception_v3",
+    "mlp_mixer",
     "mobilenet_v1",
     "mobilenet_v2",
     "mobilenet_v2_features",
     "mobilenet_v3",
     "mobilevit",
+    "res2net",
     "resnet",
     "resnet_d",
     "resnext",
@@ -24,7 +30,9 @@ specs![
     "std",
     "swin",
     "swin_v2",
+    "vgg",
     "vit",
+    "xception",
 ];
 
 /// Names of the built-in networks, in alphabetical order.

@@ -15,12 +15,12 @@ pub(super) const PRIMITIVES: &[Primitive] = &[
         params: &[
             X,
             required("size"),
-            word("mode", "bilinear").of(&["nearest", "bilinear", "bicubic"]),
+            word("mode", "bilinear").of(&["nearest", "bilinear", "bicubic", "area"]),
             flag("align_corners", false),
             flag("antialias", false),
         ],
         rest: Rest::None,
-        about: "a map interpolated to `size` rows and columns (nearest, bilinear, bicubic)",
+        about: "a map interpolated to `size` rows and columns (nearest, bilinear, bicubic, area)",
         run: resize,
     },
     Primitive {
@@ -45,6 +45,7 @@ fn resize(this: &mut Expander<'_>, args: &Args) -> Eval<Value> {
     let mode = match args.word("mode")? {
         "nearest" => Interpolation::Nearest,
         "bilinear" => Interpolation::Bilinear,
+        "area" => Interpolation::Area,
         _ => Interpolation::Bicubic,
     };
     let (align_corners, antialias) = (args.flag("align_corners")?, args.flag("antialias")?);

@@ -13,7 +13,7 @@ use super::expander::{Eval, Expander, Fault};
 use super::findings::RowPlace;
 use super::scope::Record;
 use crate::value::Value;
-use netwright_grammar::ast::{Row, Table};
+use netwright_grammar::ast::{Cell, Row, Table};
 use netwright_grammar::{Diagnostic, Span};
 use netwright_ir::NodeId;
 use roles::{Column, Role};
@@ -34,6 +34,19 @@ struct Flow<'a> {
     labels: BTreeMap<String, Span>,
     rows: usize,
     last: Span,
+}
+
+/// Whether a row belongs to the variant that is expanded: in a table with a column of operators for
+/// each variant, `-` in one of them leaves the row out there.
+fn in_variant(columns: &[Column], row: &Row) -> bool {
+    let absent = |cell: &Cell| matches!(cell.text.as_str(), "" | "-");
+    let cells = || columns.iter().zip(&row.cells);
+    let own = cells().find(|(column, _)| column.role == Role::Operator);
+    let other = |(column, cell): (&Column, &Cell)| {
+        let means = roles::role_of(&column.name);
+        column.role == Role::Other && means == Some(Role::Operator) && !absent(cell)
+    };
+    !own.is_some_and(|(_, cell)| absent(cell)) || !cells().any(other)
 }
 
 /// A printed shape and its place.
@@ -95,7 +108,10 @@ impl<'a> Expander<'a> {
             if row.starts_stage || new_stage {
                 self.end_stage(flow);
             }
-            let next = table.rows.get(at + 1);
+            if !in_variant(&columns, row) {
+                continue;
+            }
+            let next = table.rows[at + 1..].iter().find(|row| in_variant(&columns, row));
             self.table_row(&columns, row, next, flow);
             flow.last = row.span;
         }

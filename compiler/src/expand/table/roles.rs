@@ -71,7 +71,8 @@ fn role_names(role: Role) -> &'static [&'static str] {
     }
 }
 
-fn role_of(heading: &str) -> Option<Role> {
+/// The role that a heading has by itself.
+pub(super) fn role_of(heading: &str) -> Option<Role> {
     let lower = heading.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
     HEADINGS.iter().find(|(_, known)| known.contains(&lower.as_str())).map(|(role, _)| *role)
 }
