@@ -58,6 +58,7 @@
 //! | [`hub`] | weights by `hf:OWNER/REPO`, fetched and cached |
 //! | [`session`] | compiling and running |
 //! | [`profile`], [`perf_map`] | where the time goes; names of the code for `perf` |
+//! | [`build`] | object files for C |
 //! | [`photo`] | from the file of a photo to the network's input |
 //! | [`labels`] | names of classes |
 //! | [`npy`], [`mod@file`] | arrays as files, written whole or not at all |
@@ -67,6 +68,7 @@
 //! **Invariant of this crate:** it knows files, photos and terminals; what a network computes, and how,
 //! is the business of the crates below.
 
+pub mod build;
 pub mod bundled;
 pub mod cli;
 pub mod error;

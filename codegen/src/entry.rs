@@ -34,14 +34,12 @@ pub struct StepCode {
     pub shared: bool,
 }
 
-/// Functions that [`define`] made.
+/// What [`define`] made.
 pub struct Entry {
     /// `steps(inputs, outputs, weights, workspace, options, first, end)`: runs steps
     /// `first .. end`.
     pub steps: FuncId,
-    /// `run(inputs, outputs, weights, workspace, options) -> i32`: runs all steps; returns 0.
-    pub run: FuncId,
-    /// All functions that were defined, these two among them.
+    /// All functions that were defined, this one among them.
     pub functions: Vec<EntryFunction>,
 }
 
@@ -74,9 +72,13 @@ pub struct Options {
 }
 
 /// Byte offsets in [`Options`].
-const OPTION_PARALLEL_FOR: i32 = 8;
-const OPTION_POOL: i32 = 16;
-const OPTION_THREADS: i32 = 24;
+pub(crate) mod option {
+    pub const SIZE: i32 = 0;
+    pub const PARALLEL_FOR: i32 = 8;
+    pub const POOL: i32 = 16;
+    pub const THREADS: i32 = 24;
+    pub const BYTES: u32 = 32;
+}
 
 /// Words of a row before the operands.
 const HEAD: usize = 4;
@@ -97,7 +99,6 @@ struct Layout {
     outputs: usize,
     /// Most operands of a step.
     operands: usize,
-    steps: usize,
     arena: usize,
     scratch: usize,
 }
@@ -121,11 +122,12 @@ impl Layout {
     }
 }
 
-/// Defines the entry point of a checked program in a module; `scratch` is the bytes of scratch
-/// memory of a thread, which follow the arena in the workspace.
+/// Defines the entry point of a checked program in a module; symbols begin with `name`, and `scratch`
+/// is the bytes of scratch memory of a thread, which follow the arena in the workspace.
 pub fn define<M: Module>(
     module: &mut M,
     program: &Program,
+    name: &str,
     steps: &[StepCode],
     scratch: usize,
 ) -> Result<Entry, CodegenError> {
@@ -133,26 +135,20 @@ pub fn define<M: Module>(
         inputs: program.inputs.len(),
         outputs: program.outputs.len(),
         operands: program.steps.iter().map(|s| s.args.len()).max().unwrap_or(0),
-        steps: steps.len(),
         arena: program.arena_bytes.next_multiple_of(64),
         scratch,
     };
-    let table = define_table(module, program, steps, &layout)?;
-    let mut builder = Build {
-        module,
-        context: FunctionBuilderContext::new(),
-        name: &program.name,
-        functions: Vec::new(),
-    };
-    let task = builder.task(&layout)?;
-    let steps = builder.steps(&layout, table, task)?;
-    let run = builder.run(&layout, steps)?;
-    Ok(Entry { steps, run, functions: builder.functions })
+    let table = define_table(module, program, name, steps, &layout)?;
+    let mut functions = Functions::new(module, name);
+    let task = functions.task(&layout)?;
+    let steps = functions.steps(&layout, table, task)?;
+    Ok(Entry { steps, functions: functions.defined })
 }
 
 fn define_table<M: Module>(
     module: &mut M,
     program: &Program,
+    name: &str,
     steps: &[StepCode],
     layout: &Layout,
 ) -> Result<DataId, CodegenError> {
@@ -177,7 +173,7 @@ fn define_table<M: Module>(
     }
     data.define(bytes.into_boxed_slice());
     data.set_align(64);
-    let name = format!("{}_steps_table", program.name);
+    let name = format!("{name}_steps_table");
     let id = module
         .declare_data(&name, Linkage::Local, false, false)
         .map_err(|e| CodegenError::module(&name, e))?;
@@ -185,19 +181,21 @@ fn define_table<M: Module>(
     Ok(id)
 }
 
-struct Build<'a, M> {
-    module: &'a mut M,
+/// Defines functions of words in a module.
+pub(crate) struct Functions<'a, M> {
+    pub module: &'a mut M,
     context: FunctionBuilderContext,
+    /// What all symbols begin with.
     name: &'a str,
-    functions: Vec<EntryFunction>,
+    defined: Vec<EntryFunction>,
 }
 
-fn flags() -> MemFlagsData {
+pub(crate) fn flags() -> MemFlagsData {
     MemFlagsData::trusted()
 }
 
 /// Appends a loop over `begin .. end`; `carried` values go from turn to turn.
-fn each(
+pub(crate) fn each(
     b: &mut FunctionBuilder,
     begin: Value,
     end: Value,
@@ -217,9 +215,13 @@ fn each(
     b.switch_to_block(after);
 }
 
-impl<M: Module> Build<'_, M> {
+impl<'a, M: Module> Functions<'a, M> {
+    pub fn new(module: &'a mut M, name: &'a str) -> Self {
+        Functions { module, context: FunctionBuilderContext::new(), name, defined: Vec::new() }
+    }
+
     /// A signature of words, with an `i32` result if `result`.
-    fn signature(&self, params: usize, result: bool) -> Signature {
+    pub fn signature(&self, params: usize, result: bool) -> Signature {
         let mut signature = Signature::new(self.module.isa().default_call_conv());
         signature.params.extend((0..params).map(|_| AbiParam::new(I64)));
         if result {
@@ -228,7 +230,8 @@ impl<M: Module> Build<'_, M> {
         signature
     }
 
-    fn function(
+    /// Defines a function of `params` words.
+    pub fn function(
         &mut self,
         name: &str,
         linkage: Linkage,
@@ -258,7 +261,7 @@ impl<M: Module> Build<'_, M> {
             .define_function(id, &mut context)
             .map_err(|e| CodegenError::module(&name, e))?;
         let bytes = context.compiled_code().map_or(0, |code| code.code_buffer().len());
-        self.functions.push(EntryFunction { id, name, bytes });
+        self.defined.push(EntryFunction { id, name, bytes });
         Ok(id)
     }
 
@@ -297,7 +300,7 @@ impl<M: Module> Build<'_, M> {
     ) -> Result<FuncId, CodegenError> {
         let kernel = self.signature(4, false);
         let parallel_for = self.signature(4, false);
-        self.function("run_steps", Linkage::Export, 7, false, |b, module, _, params| {
+        self.function("steps", Linkage::Local, 7, false, |b, module, _, params| {
             let code = StepsCode {
                 layout,
                 kernel: b.import_signature(kernel),
@@ -307,20 +310,6 @@ impl<M: Module> Build<'_, M> {
             let table = module.declare_data_in_func(table, b.func);
             let table = b.ins().symbol_value(I64, table);
             code.emit(b, table, params);
-        })
-    }
-
-    fn run(&mut self, layout: &Layout, steps: FuncId) -> Result<FuncId, CodegenError> {
-        let count = layout.steps as i64;
-        self.function("run", Linkage::Export, 5, true, |b, module, _, params| {
-            let steps = module.declare_func_in_func(steps, b.func);
-            let zero = b.ins().iconst(I64, 0);
-            let end = b.ins().iconst(I64, count);
-            let mut args = params.to_vec();
-            args.extend([zero, end]);
-            b.ins().call(steps, &args);
-            let ok = b.ins().iconst(I32, 0);
-            b.ins().return_(&[ok]);
         })
     }
 }
@@ -364,7 +353,7 @@ impl StepsCode<'_> {
         let one = b.ins().iconst(I64, 1);
         b.ins().brif(options, some, &[], known, &[BlockArg::from(one)]);
         b.switch_to_block(some);
-        let given = b.ins().load(I64, flags(), options, OPTION_THREADS);
+        let given = b.ins().load(I64, flags(), options, option::THREADS);
         b.ins().jump(known, &[BlockArg::from(given)]);
         b.switch_to_block(known);
         let threads = b.block_params(known)[0];
@@ -410,8 +399,8 @@ impl StepsCode<'_> {
             ] {
                 b.ins().store(flags(), value, argument, at);
             }
-            let parallel_for = b.ins().load(I64, flags(), options, OPTION_PARALLEL_FOR);
-            let pool = b.ins().load(I64, flags(), options, OPTION_POOL);
+            let parallel_for = b.ins().load(I64, flags(), options, option::PARALLEL_FOR);
+            let pool = b.ins().load(I64, flags(), options, option::POOL);
             let task = b.ins().func_addr(I64, self.task);
             b.ins().call_indirect(self.parallel_for, parallel_for, &[pool, pieces, task, argument]);
             b.ins().jump(after, &[]);

@@ -1,22 +1,19 @@
 //! Programs as callable code in this process.
 
 use crate::buffer::{ALIGN, AlignedBuffer};
-use crate::entry::{self, Options, StepCode};
+use crate::entry::{self, Options};
 use crate::error::CodegenError;
-use crate::kernels::{self, BuiltKernel, Target};
-use crate::name;
+use crate::kernels::{self, Target};
+use crate::native::{self, Emitter};
 use crate::pool::Pool;
 use crate::portable::{Portable, PortableIsa};
-use crate::program::{Kernel, Program};
+use crate::program::Program;
 use crate::validate::{self, MAX_BUFFERS, Table};
-use crate::vir;
-use crate::wide::{self, WideIsa};
+use crate::wide::WideIsa;
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{AbiParam, Signature};
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Linkage, Module};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Which emitter makes the kernels' code.
@@ -104,19 +101,6 @@ type StepsFunction = unsafe extern "C" fn(
     end: usize,
 );
 
-/// The emitter that was chosen.
-#[derive(Clone, Copy)]
-enum Emitter {
-    Portable,
-    Wide(WideIsa),
-}
-
-/// Machine code of a kernel.
-struct Code {
-    bytes: Vec<u8>,
-    instructions: usize,
-}
-
 /// Compiles a program for this machine.
 pub fn compile(
     program: &Program,
@@ -125,25 +109,20 @@ pub fn compile(
     let tables = validate::check(program)?;
     let (emitter, target) = choose(options)?;
     let portable = PortableIsa::host()?;
-    let names: Vec<String> = program
-        .kernels
-        .iter()
-        .enumerate()
-        .map(|(i, kernel)| format!("{}_k{i}_{}", program.name, name::kernel(kernel)))
-        .collect();
+    let names = native::kernel_names(program, &program.name);
     let compiled =
-        compile_kernels(program, &names, (emitter, &target), &portable, options.threads)?;
+        native::compile_kernels(program, &names, (emitter, &target), &portable, options.threads)?;
 
     let builder =
         JITBuilder::with_isa(portable.isa.clone(), cranelift_module::default_libcall_names());
     let mut module = Owner(Some(JITModule::new(builder)));
-    let scratch = compiled.iter().map(|(k, _)| k.scratch).max().unwrap_or(0);
+    let scratch = compiled.iter().map(|code| code.scratch).max().unwrap_or(0);
     let mut functions = Vec::with_capacity(compiled.len());
     {
         let module = module.get()?;
         let mut signature = Signature::new(module.isa().default_call_conv());
         signature.params.extend((0..4).map(|_| AbiParam::new(I64)));
-        for (name, (_, code)) in names.iter().zip(&compiled) {
+        for (name, code) in names.iter().zip(&compiled) {
             let id = module
                 .declare_function(name, Linkage::Local, &signature)
                 .map_err(|e| CodegenError::module(name, e))?;
@@ -153,19 +132,8 @@ pub fn compile(
             functions.push(id);
         }
     }
-    let steps: Vec<StepCode> = program
-        .steps
-        .iter()
-        .map(|step| {
-            let built = &compiled[step.kernel].0;
-            StepCode {
-                function: functions[step.kernel],
-                units: built.units,
-                shared: built.cost >= options.share_from_ns && built.units > 1,
-            }
-        })
-        .collect();
-    let entry = entry::define(module.get()?, program, &steps, scratch)?;
+    let steps = native::step_codes(program, &compiled, &functions, options.share_from_ns);
+    let entry = entry::define(module.get()?, program, &program.name, &steps, scratch)?;
     let jit = module.get()?;
     jit.finalize_definitions().map_err(|e| CodegenError::module(&program.name, e))?;
     let address = |id: FuncId| jit.get_finalized_function(id);
@@ -173,7 +141,7 @@ pub fn compile(
         .into_iter()
         .zip(&compiled)
         .zip(&functions)
-        .map(|((name, (_, code)), id)| KernelCode {
+        .map(|((name, code), id)| KernelCode {
             name,
             address: address(*id),
             bytes: code.bytes.len(),
@@ -235,91 +203,12 @@ fn choose(options: &CompileOptions) -> Result<(Emitter, Target), CodegenError> {
     match (options.backend, isa) {
         (Backend::Portable, _) | (Backend::Auto, None) => Ok((Emitter::Portable, portable)),
         (Backend::Auto | Backend::Wide, Some(isa)) => {
-            let target = match isa {
-                WideIsa::Avx2 => Target::AVX2,
-                WideIsa::Avx512 => Target::AVX512,
-            };
-            Ok((Emitter::Wide(isa), target))
+            Ok((Emitter::Wide(isa), native::wide_target(isa)))
         }
         (Backend::Wide, None) => Err(CodegenError::Unsupported(
             "the wide back end needs a CPU with AVX2 and FMA; use the portable one here".into(),
         )),
     }
-}
-
-/// Builds and compiles all kernels on several threads. Which thread compiles a kernel does not
-/// change its code.
-fn compile_kernels(
-    program: &Program,
-    names: &[String],
-    (emitter, target): (Emitter, &Target),
-    portable: &PortableIsa,
-    threads: usize,
-) -> Result<Vec<(BuiltKernel, Code)>, CodegenError> {
-    let threads = match threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        n => n,
-    };
-    let next = AtomicUsize::new(0);
-    let results: Mutex<Vec<Option<Result<_, CodegenError>>>> =
-        Mutex::new((0..names.len()).map(|_| None).collect());
-    let work = || {
-        let mut compiler = Portable::new(portable);
-        loop {
-            let i = next.fetch_add(1, Ordering::Relaxed);
-            let (Some(kernel), Some(name)) = (program.kernels.get(i), names.get(i)) else {
-                return;
-            };
-            let result = compile_kernel(kernel, name, (emitter, target), &mut compiler);
-            if let Ok(mut results) = results.lock() {
-                results[i] = Some(result);
-            }
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..threads.min(names.len()) {
-            // Threads that cannot be started leave their work to the others.
-            let _ = std::thread::Builder::new().spawn_scoped(scope, work);
-        }
-        work();
-    });
-    let results = results.into_inner().unwrap_or_else(|e| e.into_inner());
-    let missing = |name: &String| CodegenError::Compile {
-        function: name.clone(),
-        message: "its compilation did not finish".into(),
-    };
-    results
-        .into_iter()
-        .zip(names)
-        .map(|(r, name)| r.unwrap_or_else(|| Err(missing(name))))
-        .collect()
-}
-
-fn compile_kernel(
-    kernel: &Kernel,
-    name: &str,
-    (emitter, target): (Emitter, &Target),
-    compiler: &mut Portable,
-) -> Result<(BuiltKernel, Code), CodegenError> {
-    let built = kernels::build(kernel, name, target)?;
-    if cfg!(debug_assertions) {
-        vir::check(&built.function)
-            .map_err(|e| CodegenError::Compile { function: name.into(), message: e.message })?;
-    }
-    let code = match emitter {
-        Emitter::Portable => {
-            let bytes = compiler.compile(&built.function)?;
-            Code { instructions: bytes.len(), bytes }
-        }
-        Emitter::Wide(isa) => {
-            let code = wide::emit(&built.function, isa).map_err(|e| CodegenError::Compile {
-                function: name.into(),
-                message: e.to_string(),
-            })?;
-            Code { instructions: code.code_len, bytes: code.bytes }
-        }
-    };
-    Ok((built, code))
 }
 
 impl CompiledProgram {

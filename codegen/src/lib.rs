@@ -21,6 +21,8 @@ pub mod error;
 pub mod jit;
 pub mod kernels;
 pub mod name;
+mod native;
+pub mod object;
 pub mod operands;
 pub mod pack;
 pub mod peak;

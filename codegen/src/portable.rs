@@ -10,9 +10,11 @@ use cranelift_codegen::ir::{
     AbiParam, ConstantData, Endianness, InstBuilder, MemFlagsData, Signature, Type, UserFuncName,
     Value,
 };
-use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
+use cranelift_codegen::isa::unwind::UnwindInfo;
+use cranelift_codegen::isa::{self, OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
+use target_lexicon::Triple;
 
 /// What is compiled for: Cranelift's settings, and whether products and sums are fused.
 pub struct PortableIsa {
@@ -25,13 +27,30 @@ pub struct PortableIsa {
 impl PortableIsa {
     /// The machine this runs on.
     pub fn host() -> Result<PortableIsa, CodegenError> {
+        let builder = cranelift_native::builder()
+            .map_err(|e| CodegenError::Unsupported(format!("no native code: {e}")))?;
+        PortableIsa::with(builder, false)
+    }
+
+    /// The machine this runs on, without what only some of its kind have.
+    pub fn host_baseline() -> Result<PortableIsa, CodegenError> {
+        PortableIsa::of(&Triple::host(), false)
+    }
+
+    /// Any machine of that kind; `pic` for code that a linker will place.
+    pub fn of(triple: &Triple, pic: bool) -> Result<PortableIsa, CodegenError> {
+        let builder = isa::lookup(triple.clone())
+            .map_err(|e| CodegenError::Unsupported(format!("no code for `{triple}`: {e}")))?;
+        PortableIsa::with(builder, pic)
+    }
+
+    fn with(builder: isa::Builder, pic: bool) -> Result<PortableIsa, CodegenError> {
         let unsupported = |e: String| CodegenError::Unsupported(format!("no native code: {e}"));
-        let builder = cranelift_native::builder().map_err(|e| unsupported(e.to_string()))?;
         let mut flags = settings::builder();
         // The optimiser moves pure operations to their uses, which turns tiles into spills.
         for (name, value) in [
             ("opt_level", "none"),
-            ("is_pic", "false"),
+            ("is_pic", if pic { "true" } else { "false" }),
             ("use_colocated_libcalls", "false"),
             ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }),
         ] {
@@ -89,8 +108,11 @@ impl<'a> Portable<'a> {
         emitter.b.finalize(isa.frontend_config());
     }
 
-    /// Machine code of a function; it refers to nothing outside itself.
-    pub fn compile(&mut self, function: &KernelFunction) -> Result<Vec<u8>, CodegenError> {
+    /// Machine code of a function, which refers to nothing outside itself, and how to unwind from it.
+    pub fn compile(
+        &mut self,
+        function: &KernelFunction,
+    ) -> Result<(Vec<u8>, Option<UnwindInfo>), CodegenError> {
         let fail =
             |message: String| CodegenError::Compile { function: function.name.clone(), message };
         self.build(function);
@@ -101,7 +123,8 @@ impl<'a> Portable<'a> {
         if !code.buffer.relocs().is_empty() {
             return Err(fail("the code refers to library functions".into()));
         }
-        Ok(code.buffer.data().to_vec())
+        let unwind = code.create_unwind_info(&*self.target.isa).map_err(|e| fail(e.to_string()))?;
+        Ok((code.buffer.data().to_vec(), unwind))
     }
 
     /// The Cranelift IR of a function.

@@ -11,13 +11,13 @@ pub const MAX_BUFFERS: usize = 256;
 /// Indices in the weights that steps read through; checked before running.
 pub struct Table {
     /// Byte offset in the weights.
-    offset: usize,
+    pub offset: usize,
     /// Number of indices.
-    count: usize,
+    pub count: usize,
     /// Bytes between indices.
-    stride: usize,
+    pub stride: usize,
     /// What they must be below.
-    limit: usize,
+    pub limit: usize,
 }
 
 /// Checks a program: kernels, operands and places fit together. Returns its index tables.

@@ -41,8 +41,9 @@ pub struct SpecArgs {
 #[derive(Args, Clone, Debug)]
 pub struct MachineArgs {
     /// Instructions to use: what the machine has, 128-bit vectors (baseline), or those of an x86-64 level
-    #[arg(long, value_name = "NAME", default_value = "native", value_parser = crate::session::CPUS)]
-    pub cpu: String,
+    /// [default: native; build: all useful ones in one object]
+    #[arg(long, value_name = "NAME", value_parser = crate::session::CPUS)]
+    pub cpu: Option<String>,
     /// Threads to run on [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: Option<u16>,
@@ -53,6 +54,11 @@ pub struct MachineArgs {
 }
 
 impl MachineArgs {
+    /// The CPU to compile for where the code is to run here.
+    pub fn cpu(&self) -> String {
+        self.cpu.clone().unwrap_or_else(|| "native".into())
+    }
+
     /// The number of threads: what was asked for, or all cores.
     pub fn threads(&self) -> usize {
         match self.threads {
@@ -246,6 +252,37 @@ pub enum Stage {
     Clif,
     /// Machine code, disassembled
     Asm,
+}
+
+/// `netwright build`
+#[derive(Args, Clone, Debug)]
+pub struct BuildArgs {
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    /// A .safetensors file, or generated:SEED[:GAIN] for deterministic ones [default: those that come with the program]
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<String>,
+    /// Folder to write to; it is made if it is not there
+    #[arg(short, long = "output", value_name = "DIR")]
+    pub output: PathBuf,
+    /// Machine to build for, as a target triple: x86_64-unknown-linux-gnu, aarch64-unknown-linux-gnu [default: this one]
+    #[arg(long, value_name = "TRIPLE")]
+    pub target: Option<String>,
+    /// What files and symbols are called, a C identifier [default: spec and variant]
+    #[arg(long, value_name = "PREFIX")]
+    pub name: Option<String>,
+    /// Images that are computed together
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub batch: u32,
+    /// Write the weights to PREFIX.weights, which the application loads or maps
+    #[arg(long)]
+    pub external_weights: bool,
+    /// Overwrite files that this command did not write
+    #[arg(long)]
+    pub force: bool,
+    /// Print an object for programs
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `netwright fmt`

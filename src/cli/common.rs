@@ -97,7 +97,7 @@ pub fn run_options(machine: &MachineArgs, backend: BackendArg) -> RunOptions {
     };
     RunOptions {
         backend,
-        cpu: machine.cpu.clone(),
+        cpu: machine.cpu(),
         threads: machine.threads(),
         features: false,
         winograd: !machine.no_winograd,

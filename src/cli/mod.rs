@@ -5,6 +5,7 @@
 
 mod args;
 mod bench;
+mod build;
 mod check;
 mod common;
 mod compare;
@@ -108,6 +109,16 @@ for each line N on stdin, it runs N times and prints N durations in nanoseconds 
 The peaks of the machine are measured on the spot, with as many threads as the network runs on.
 docs/performance.md says how to read the numbers.")]
     Profile(Box<args::ProfileArgs>),
+    /// Build an object file, its C header and an example to link into an application
+    #[command(after_help = "Examples:
+  netwright build mobilenet_v2 -o out                            with the weights that come along
+  cc -O2 out/main.c out/mobilenet_v2.o -o out/main               it needs nothing else
+  netwright build resnet:50 --weights resnet50.safetensors -o out --external-weights
+  netwright build mobilenet_v2 -o out --target aarch64-unknown-linux-gnu
+
+The object exports one function, PREFIX_run, that calls and allocates nothing; PREFIX.h says what it
+takes. --threads is the number of threads for which the workspace has room (default: 8).")]
+    Build(Box<args::BuildArgs>),
     /// The text form of a stage of the compiler
     #[command(after_help = "Examples:
   netwright dump mobilenet_v2 --stage graph
@@ -147,6 +158,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Run(args) => run::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Profile(args) => profile::run(args),
+        Command::Build(args) => build::run(args),
         Command::Dump(args) => dump::run(args),
         Command::Fmt(args) => fmt::run(args),
         Command::Explain(args) => explain::run(args),

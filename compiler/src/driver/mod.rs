@@ -29,15 +29,18 @@
 mod code;
 mod interpreted;
 mod network;
+mod object;
 mod pack;
 
 pub use code::{Code, Timings, compile};
 pub use interpreted::InterpretedNetwork;
 pub use network::{CompiledNetwork, Network};
+pub use object::{NetworkObject, ObjectRequest, object};
 pub use pack::Packed;
 
 pub use crate::plan::Port;
 pub use netwright_codegen::jit::Backend;
+pub use netwright_codegen::object::{Level, ObjectFile, ObjectOptions, Triple, header};
 pub use netwright_codegen::wide::WideIsa;
 
 use crate::passes::PassError;
