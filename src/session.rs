@@ -98,7 +98,7 @@ impl RunOptions {
                     self.cpu
                 )));
             }
-            None => options.backend = driver::Backend::Portable,
+            None => (options.backend, options.baseline) = (driver::Backend::Portable, true),
         }
         Ok(options)
     }

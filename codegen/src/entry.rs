@@ -21,6 +21,7 @@ use cranelift_codegen::ir::{
     StackSlotKind, UserFuncName, Value,
 };
 use cranelift_codegen::isa::TargetFrontendConfig;
+use cranelift_codegen::isa::unwind::UnwindInfo;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module};
 
@@ -122,12 +123,11 @@ impl Layout {
     }
 }
 
-/// Defines the entry point of a checked program in a module; symbols begin with `name`, and `scratch`
-/// is the bytes of scratch memory of a thread, which follow the arena in the workspace.
+/// Defines the entry point of a checked program; `scratch` is the bytes of scratch memory of a thread,
+/// which follow the arena in the workspace.
 pub fn define<M: Module>(
-    module: &mut M,
+    functions: &mut Functions<M>,
     program: &Program,
-    name: &str,
     steps: &[StepCode],
     scratch: usize,
 ) -> Result<Entry, CodegenError> {
@@ -138,11 +138,10 @@ pub fn define<M: Module>(
         arena: program.arena_bytes.next_multiple_of(64),
         scratch,
     };
-    let table = define_table(module, program, name, steps, &layout)?;
-    let mut functions = Functions::new(module, name);
+    let table = define_table(functions.module, program, functions.name, steps, &layout)?;
     let task = functions.task(&layout)?;
     let steps = functions.steps(&layout, table, task)?;
-    Ok(Entry { steps, functions: functions.defined })
+    Ok(Entry { steps, functions: std::mem::take(&mut functions.defined) })
 }
 
 fn define_table<M: Module>(
@@ -182,8 +181,11 @@ fn define_table<M: Module>(
 }
 
 /// Defines functions of words in a module.
-pub(crate) struct Functions<'a, M> {
+pub struct Functions<'a, M> {
+    /// The module.
     pub module: &'a mut M,
+    /// How to unwind from the functions defined so far.
+    pub frames: Vec<(FuncId, UnwindInfo)>,
     context: FunctionBuilderContext,
     /// What all symbols begin with.
     name: &'a str,
@@ -216,8 +218,15 @@ pub(crate) fn each(
 }
 
 impl<'a, M: Module> Functions<'a, M> {
+    /// For functions whose symbols begin with `name`.
     pub fn new(module: &'a mut M, name: &'a str) -> Self {
-        Functions { module, context: FunctionBuilderContext::new(), name, defined: Vec::new() }
+        Functions {
+            module,
+            frames: Vec::new(),
+            context: FunctionBuilderContext::new(),
+            name,
+            defined: Vec::new(),
+        }
     }
 
     /// A signature of words, with an `i32` result if `result`.
@@ -262,6 +271,11 @@ impl<'a, M: Module> Functions<'a, M> {
             .map_err(|e| CodegenError::module(&name, e))?;
         let bytes = context.compiled_code().map_or(0, |code| code.code_buffer().len());
         self.defined.push(EntryFunction { id, name, bytes });
+        let isa = self.module.isa();
+        let unwind = context.compiled_code().map(|code| code.create_unwind_info(isa));
+        if let Some(Ok(Some(unwind))) = unwind {
+            self.frames.push((id, unwind));
+        }
         Ok(id)
     }
 

@@ -1,7 +1,7 @@
 //! Programs as callable code in this process.
 
 use crate::buffer::{ALIGN, AlignedBuffer};
-use crate::entry::{self, Options};
+use crate::entry::{self, Functions, Options};
 use crate::error::CodegenError;
 use crate::kernels::{self, Target};
 use crate::native::{self, Emitter};
@@ -35,6 +35,9 @@ pub struct CompileOptions {
     pub backend: Backend,
     /// The instruction set of the wide emitter; by default the widest that the machine has.
     pub isa: Option<WideIsa>,
+    /// Keep the portable emitter to what every machine of this kind has: the bits of an object that is
+    /// built for such.
+    pub baseline: bool,
     /// Threads that compile; 0 for one a core.
     pub threads: usize,
     /// Steps whose estimated time on one thread is less than this many nanoseconds are not shared
@@ -44,7 +47,13 @@ pub struct CompileOptions {
 
 impl Default for CompileOptions {
     fn default() -> Self {
-        CompileOptions { backend: Backend::Auto, isa: None, threads: 0, share_from_ns: 8_000 }
+        CompileOptions {
+            backend: Backend::Auto,
+            isa: None,
+            baseline: false,
+            threads: 0,
+            share_from_ns: 8_000,
+        }
     }
 }
 
@@ -60,6 +69,7 @@ pub struct CompiledProgram {
     /// Name, address and bytes of the functions that walk the steps.
     entry: Vec<(String, *const u8, usize)>,
     emitter: Emitter,
+    baseline: bool,
     target: Target,
     /// Owns the memory of the code; only taken by `drop`.
     module: Option<JITModule>,
@@ -108,7 +118,7 @@ pub fn compile(
 ) -> Result<CompiledProgram, CodegenError> {
     let tables = validate::check(program)?;
     let (emitter, target) = choose(options)?;
-    let portable = PortableIsa::host()?;
+    let portable = portable_isa(options.baseline)?;
     let names = native::kernel_names(program, &program.name);
     let compiled =
         native::compile_kernels(program, &names, (emitter, &target), &portable, options.threads)?;
@@ -133,7 +143,8 @@ pub fn compile(
         }
     }
     let steps = native::step_codes(program, &compiled, &functions, options.share_from_ns);
-    let entry = entry::define(module.get()?, program, &program.name, &steps, scratch)?;
+    let mut own = Functions::new(module.get()?, &program.name);
+    let entry = entry::define(&mut own, program, &steps, scratch)?;
     let jit = module.get()?;
     jit.finalize_definitions().map_err(|e| CodegenError::module(&program.name, e))?;
     let address = |id: FuncId| jit.get_finalized_function(id);
@@ -161,6 +172,7 @@ pub fn compile(
         steps,
         entry,
         emitter,
+        baseline: options.baseline,
         target,
         module: module.0.take(),
     })
@@ -190,6 +202,13 @@ impl Drop for CompiledProgram {
             // SAFETY: code is only called through `self`, which is borrowed while it runs.
             unsafe { module.free_memory() };
         }
+    }
+}
+
+fn portable_isa(baseline: bool) -> Result<PortableIsa, CodegenError> {
+    match baseline {
+        true => PortableIsa::host_baseline(),
+        false => PortableIsa::host(),
     }
 }
 
@@ -423,7 +442,7 @@ impl CompiledProgram {
     pub fn clif_text(&self) -> Result<String, CodegenError> {
         match self.emitter {
             Emitter::Portable => {
-                let isa = PortableIsa::host()?;
+                let isa = portable_isa(self.baseline)?;
                 let mut compiler = Portable::new(&isa);
                 let mut text = String::new();
                 for (kernel, code) in self.program.kernels.iter().zip(&self.kernels) {

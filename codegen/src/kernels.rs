@@ -5,6 +5,7 @@
 //! the output (a block of rows, a panel, an image, ...) that is computed by itself, always in the
 //! same way, so results do not depend on how units are spread over threads.
 
+pub mod bytes;
 pub mod conv;
 pub mod copy;
 pub mod depthwise;
@@ -19,6 +20,7 @@ pub mod reduce;
 pub mod resize;
 pub mod softmax;
 pub mod sweep;
+pub mod widen;
 pub mod winograd;
 
 use crate::error::CodegenError;
@@ -96,6 +98,8 @@ pub fn build(kernel: &Kernel, name: &str, target: &Target) -> Result<BuiltKernel
             copy::build_gather([*outer, *len, *inner, *count], name, target)
         }
         Kernel::Resize(resize) => resize::build(resize, name, target),
+        Kernel::Bytes(bytes) => bytes::build(bytes, name, target),
+        Kernel::Widen(widen) => widen::build(widen, name, target),
     };
     if built.scratch >= 1 << 31 || built.units >= 1 << 31 {
         return Err(CodegenError::Kernel {

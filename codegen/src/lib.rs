@@ -13,6 +13,7 @@
 //! - [`entry`], [`jit`], [`pool`], [`buffer`]: whole programs as callable code, threads, memory.
 //! - [`peak`], [`bandwidth`]: what the machine could do at best; [`work`]: what a kernel has to do.
 
+pub mod adapt;
 pub mod asm;
 pub mod bandwidth;
 pub mod buffer;

@@ -1,7 +1,7 @@
 //! Names of kernels: they state operation, shape and epilogue, for symbols, profiles and listings.
 
 use crate::program::{
-    Arithmetic, ConvKernel, CopyKernel, Epilogue, Function, Kernel, MapKernel, MatMulKernel,
+    Arithmetic, ConvKernel, CopyKernel, Epilogue, Function, Half, Kernel, MapKernel, MatMulKernel,
     Operand, PoolKernel, Post, Reduction, ResizeKernel,
 };
 use std::fmt::Write;
@@ -38,6 +38,11 @@ pub fn kernel(kernel: &Kernel) -> String {
             format!("gather_{outer}x{len}x{inner}_{count}")
         }
         Kernel::Resize(r) => resize(r),
+        Kernel::Bytes(b) => format!("bytes_{}", sizes(&[b.batch, b.pixels, b.channels])),
+        Kernel::Widen(w) => match w.format {
+            Half::F16 => format!("widen_f16_{}", w.values),
+            Half::Bf16 => format!("widen_bf16_{}", w.values),
+        },
     };
     name.truncate(MAX);
     name

@@ -1,6 +1,8 @@
 //! The operands of kernels: what they are and how far they reach, checked.
 
 use crate::error::CodegenError;
+use crate::kernels::bytes::LEVELS;
+use crate::kernels::widen::BLOCK;
 use crate::name;
 use crate::pack;
 use crate::program::{
@@ -115,6 +117,24 @@ fn list(kernel: &Kernel) -> Checked<Vec<OperandInfo>> {
             let table = r.out_h as u128 * r.taps_h as u128 + r.out_w as u128 * r.taps_w as u128;
             result.raw(Role::Weights, table * 8)?;
             result.add(Role::Output, &[r.batch, r.out_h, r.out_w, r.channels])?;
+        }
+        Kernel::Bytes(b) => {
+            positive(&[b.batch, b.pixels, b.channels])?;
+            let image = product(&[b.pixels as u128, b.channels as u128]);
+            if image < 4 {
+                return Err("images of less than 4 bytes".into());
+            }
+            result.raw(Role::Input, product(&[b.batch as u128, image]))?;
+            result.add(Role::Weights, &[b.channels, LEVELS])?;
+            result.add(Role::Output, &[b.batch, b.channels, b.pixels])?;
+        }
+        Kernel::Widen(w) => {
+            positive(&[w.values])?;
+            if w.values % BLOCK != 0 {
+                return Err(format!("{} values are no whole blocks of {BLOCK}", w.values));
+            }
+            result.raw(Role::Weights, w.values as u128 * 2)?;
+            result.add(Role::Output, &[w.values])?;
         }
     }
     Ok(result.0)

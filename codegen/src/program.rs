@@ -105,6 +105,40 @@ pub enum Kernel {
     },
     /// Interpolation of a map. Operands: `x`, a table (in the weights), `out`. See [`ResizeKernel`].
     Resize(ResizeKernel),
+    /// Images as bytes to values. Operands: the bytes, a table, `out`. See [`BytesKernel`].
+    Bytes(BytesKernel),
+    /// Packed weights of 16 bits to `f32`. Operands: the halves (in the weights), `out`.
+    Widen(WidenKernel),
+}
+
+/// Levels `[batch, pixels, channels]`, a byte each, to `[batch, channels, pixels]`. The table holds the
+/// values of the 256 levels for each channel.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct BytesKernel {
+    /// Images.
+    pub batch: usize,
+    /// Pixels of an image.
+    pub pixels: usize,
+    /// Channels.
+    pub channels: usize,
+}
+
+/// Halves to `f32`, a multiple of 32 of them; [`crate::kernels::widen`] has their order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct WidenKernel {
+    /// Number of values.
+    pub values: usize,
+    /// What the halves are.
+    pub format: Half,
+}
+
+/// Formats of 16 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Half {
+    /// IEEE 754 binary16; all values are finite.
+    F16,
+    /// The upper half of an `f32`.
+    Bf16,
 }
 
 /// Geometry of a convolution and what follows it.

@@ -272,3 +272,24 @@ fn resizes() {
         }));
     }
 }
+
+#[test]
+fn bytes() {
+    for (batch, pixels, channels) in
+        [(1, 4, 1), (4, 7, 3), (2, 50 * 50, 3), (1, 5000, 1), (4, 9, 5)]
+    {
+        check(Kernel::Bytes(BytesKernel { batch, pixels, channels }));
+    }
+}
+
+#[test]
+fn halves() {
+    for format in [Half::F16, Half::Bf16] {
+        for values in [32, 96, 32 * 2500] {
+            let kernel = Kernel::Widen(WidenKernel { values, format });
+            let operands = support::harness::random_operands(&kernel);
+            // Exactly: a tolerance relative to the value alone.
+            check_values(&kernel, &operands, 0.0);
+        }
+    }
+}

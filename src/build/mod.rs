@@ -23,8 +23,10 @@ pub use target::host;
 
 use crate::error::Error;
 use crate::network::Network;
-use netwright_compiler::driver::{self, NetworkObject, ObjectOptions, ObjectRequest};
+use crate::photo::Preprocess;
+use netwright_compiler::driver::{self, Half, NetworkObject, ObjectOptions, ObjectRequest};
 use netwright_compiler::spec::Spec;
+use netwright_compiler::weights::image;
 
 /// Threads for which a workspace has room, where nothing else is said.
 pub const THREADS: usize = 8;
@@ -43,6 +45,10 @@ pub struct BuildOptions {
     pub threads: usize,
     /// Write the weights to a file of their own, which the application loads.
     pub external_weights: bool,
+    /// Store packed weights as halves; the arithmetic stays `f32`.
+    pub half: Option<Half>,
+    /// Take images as bytes, `[N, H, W, C]`, as a camera or decoder gives them.
+    pub bytes: bool,
     /// Where the weights come from, for the header: the file's name.
     pub origin: String,
 }
@@ -55,6 +61,8 @@ impl Default for BuildOptions {
             cpu: None,
             threads: 0,
             external_weights: false,
+            half: None,
+            bytes: false,
             origin: String::new(),
         }
     }
@@ -99,6 +107,15 @@ impl Build {
                 comment: format!("{}: {name}", files::MARK),
                 ..ObjectOptions::new(target.clone())
             },
+            half: options.half,
+            levels: if options.bytes { Some(values_of_levels(network)?) } else { None },
+            sample: match options.half {
+                Some(_) => {
+                    let [n, h, w, c] = network.expanded.input;
+                    image(n, c, h, w, 0)
+                }
+                None => Vec::new(),
+            },
         };
         let weights = &network.weights;
         let params = |param: usize| weights.tensor(param);
@@ -108,6 +125,13 @@ impl Build {
         let example = example::text(&name, &object);
         Ok(Build { name, target, object, header, example })
     }
+}
+
+/// What the levels of each channel become.
+fn values_of_levels(network: &Network) -> Result<Vec<[f32; 256]>, Error> {
+    let preprocess = Preprocess::of(&network.expanded)
+        .map_err(|error| Error::Compile(format!("images as bytes: {error}")))?;
+    Ok((0..preprocess.channels).map(|channel| preprocess.levels(channel)).collect())
 }
 
 /// A name that the user gave.

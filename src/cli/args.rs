@@ -277,12 +277,38 @@ pub struct BuildArgs {
     /// Write the weights to PREFIX.weights, which the application loads or maps
     #[arg(long)]
     pub external_weights: bool,
+    /// How the object stores the weights; the arithmetic is f32 all the same
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = WeightsAs::F32)]
+    pub weights_as: WeightsAs,
+    /// What the application gives: f32 planes [N, C, H, W] already normalised, or bytes [N, H, W, C]
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = InputAs::F32Nchw)]
+    pub input_as: InputAs,
     /// Overwrite files that this command did not write
     #[arg(long)]
     pub force: bool,
     /// Print an object for programs
     #[arg(long)]
     pub json: bool,
+}
+
+/// How weights are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WeightsAs {
+    /// 32 bits
+    F32,
+    /// IEEE 754 half precision: half the size, 11 significant bits
+    F16,
+    /// The upper half of an f32: half the size, 8 significant bits, all of its range
+    Bf16,
+}
+
+/// What the application gives the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum InputAs {
+    /// Normalised values, a plane for each channel
+    F32Nchw,
+    /// Levels from 0 to 255, the channels of a pixel together; the network normalises them
+    U8Nhwc,
 }
 
 /// `netwright fmt`

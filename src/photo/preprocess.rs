@@ -95,24 +95,35 @@ impl Preprocess {
     /// When `out` is not [`Preprocess::elements`] long (a programming error).
     pub fn apply(&self, photo: &Photo, out: &mut [f32]) -> Result<(), PhotoError> {
         assert_eq!(out.len(), self.elements(), "length of the input of one image");
-        let levels = match self.channels {
-            1 => self.crop_of(&photo.to_grey()),
-            3 => self.crop_of(photo),
-            other => return Err(PhotoError::Channels(other)),
-        };
+        let levels = self.bytes(photo)?;
         let plane = self.crop[0] * self.crop[1];
         for (channel, out) in out.chunks_exact_mut(plane.max(1)).enumerate() {
             let from = if self.bgr && self.channels == 3 { 2 - channel } else { channel };
-            let mean = self.statistic(&self.mean, channel, 0.0);
-            let std = self.statistic(&self.std, channel, 1.0);
-            // 256 levels: each is normalised once, in f32 as PyTorch does.
-            let table: [f32; 256] =
-                std::array::from_fn(|level| (level as f32 / 255.0 - mean) / std);
+            let table = self.levels(channel);
             for (value, pixel) in out.iter_mut().zip(levels.chunks_exact(self.channels)) {
                 *value = table[usize::from(pixel[from])];
             }
         }
         Ok(())
+    }
+
+    /// The photo resized and cropped, levels as they are: `[H, W, C]`.
+    ///
+    /// # Errors
+    /// When the network takes neither 1 nor 3 channels.
+    pub fn bytes(&self, photo: &Photo) -> Result<Vec<u8>, PhotoError> {
+        match self.channels {
+            1 => Ok(self.crop_of(&photo.to_grey())),
+            3 => Ok(self.crop_of(photo)),
+            other => Err(PhotoError::Channels(other)),
+        }
+    }
+
+    /// What the 256 levels of a channel become: each is normalised once, in `f32` as PyTorch does.
+    pub fn levels(&self, channel: usize) -> [f32; 256] {
+        let mean = self.statistic(&self.mean, channel, 0.0);
+        let std = self.statistic(&self.std, channel, 1.0);
+        std::array::from_fn(|level| (level as f32 / 255.0 - mean) / std)
     }
 
     fn statistic(&self, values: &[f64], channel: usize, default: f64) -> f32 {

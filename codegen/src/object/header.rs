@@ -14,6 +14,8 @@ pub struct Interface<'a> {
     pub input: (usize, String),
     /// Name, bytes and description of each output.
     pub outputs: Vec<(String, usize, String)>,
+    /// More macros: name without prefix, value, comment.
+    pub constants: Vec<(String, String, String)>,
     /// Lines for people, as the opening comment: what the network expects, how it was built.
     pub notes: Vec<String>,
 }
@@ -55,6 +57,9 @@ pub fn text(interface: &Interface, object: &ObjectFile) -> String {
                 define(&format!("OUTPUT_{i}_BYTES"), format!("{bytes}u"), &comment);
             }
         }
+    }
+    for (name, value, comment) in &interface.constants {
+        define(name, value.clone(), comment);
     }
     if let Some(header) = object.external {
         let bytes = header.bytes + super::external::HEADER_BYTES;

@@ -53,7 +53,11 @@ impl Level {
             _ if wide => {
                 vec![Level::Wide(WideIsa::Avx512), Level::Wide(WideIsa::Avx2), Level::Baseline]
             }
-            Architecture::X86_64 | Architecture::Aarch64(_) => vec![Level::Baseline],
+            Architecture::X86_64 => vec![Level::Baseline],
+            // COFF has no relocations for the addresses that Cranelift writes there.
+            Architecture::Aarch64(_) if target.operating_system != OperatingSystem::Windows => {
+                vec![Level::Baseline]
+            }
             _ => vec![],
         }
     }
@@ -176,7 +180,10 @@ pub fn build(
             weights.len()
         ));
     }
-    let portable = PortableIsa::of(&options.target, true)?;
+    // All symbols are in the object, at distances known to fit: no global offset table is needed. Mach-O has
+    // no relocation for such addresses of data.
+    let pic = options.target.binary_format == target_lexicon::BinaryFormat::Macho;
+    let portable = PortableIsa::of(&options.target, pic)?;
     let mut module = Writer::new(program, options, portable.isa.clone())?;
     let mut levels = Vec::new();
     let (mut code, mut scratch) = (Vec::new(), 0);
@@ -191,12 +198,13 @@ pub fn build(
             &portable,
             options.compile_threads,
         )?;
-        let own = kernels.iter().map(|kernel| kernel.scratch).max().unwrap_or(0);
-        scratch = scratch.max(own);
+        let scratch_of = kernels.iter().map(|kernel| kernel.scratch).max().unwrap_or(0);
+        scratch = scratch.max(scratch_of);
         code.push((level, kernels.iter().map(|kernel| kernel.bytes.len()).sum()));
         let functions = module.kernels(&names, kernels.as_slice())?;
         let steps = native::step_codes(program, &kernels, &functions, options.share_from_ns);
-        let steps = entry::define(&mut module.module, program, &prefix, &steps, own)?;
+        let steps =
+            module.define(&prefix, |own| entry::define(own, program, &steps, scratch_of))?;
         levels.push(LevelCode { steps, rank: level.rank() });
     }
     let external = options.external_weights.then(|| Header::of(weights));
@@ -224,7 +232,7 @@ pub fn build(
         input_align: options.input_align,
         threads: options.threads.max(1),
     };
-    api.define(&mut Functions::new(&mut module.module, &program.name))?;
+    module.define(&program.name, |own| api.define(own))?;
     let object = module.finish(weights_data.map(|id| (id, weights)), &options.comment)?;
     Ok(ObjectFile {
         object,
@@ -261,8 +269,8 @@ struct Writer<'a> {
     module: ObjectModule,
     isa: OwnedTargetIsa,
     name: &'a str,
-    /// Functions that came as bytes, to be described for unwinding at the end.
-    bytes: Vec<(FuncId, Unwind)>,
+    /// How to unwind from the functions so far.
+    frames: Vec<(FuncId, Unwind)>,
 }
 
 enum Unwind {
@@ -279,12 +287,23 @@ impl<'a> Writer<'a> {
     ) -> Result<Self, CodegenError> {
         let names = cranelift_module::default_libcall_names();
         let unsupported = |e| CodegenError::module(&options.target.to_string(), e);
-        let mut builder =
+        let builder =
             ObjectBuilder::new(isa.clone(), program.name.as_str(), names).map_err(unsupported)?;
-        // Other formats have other tables, for which Cranelift has no writer.
-        builder.unwind_info(isa.triple().binary_format == target_lexicon::BinaryFormat::Elf);
         let module = ObjectModule::new(builder);
-        Ok(Writer { module, isa, name: &program.name, bytes: Vec::new() })
+        Ok(Writer { module, isa, name: &program.name, frames: Vec::new() })
+    }
+
+    /// Functions that Cranelift compiles, whose symbols begin with `name`.
+    fn define<T>(
+        &mut self,
+        name: &str,
+        body: impl FnOnce(&mut Functions<ObjectModule>) -> Result<T, CodegenError>,
+    ) -> Result<T, CodegenError> {
+        let mut functions = Functions::new(&mut self.module, name);
+        let result = body(&mut functions)?;
+        let frames = std::mem::take(&mut functions.frames);
+        self.frames.extend(frames.into_iter().map(|(id, info)| (id, Unwind::Cranelift(info))));
+        Ok(result)
     }
 
     fn signature(&self, params: usize) -> Signature {
@@ -319,7 +338,7 @@ impl<'a> Writer<'a> {
         let fail = |e| CodegenError::module(name, e);
         let id = self.module.declare_function(name, Linkage::Local, signature).map_err(fail)?;
         self.module.define_function_bytes(id, ALIGN as u64, bytes, &[]).map_err(fail)?;
-        self.bytes.push((id, unwind));
+        self.frames.push((id, unwind));
         Ok(id)
     }
 
@@ -364,10 +383,10 @@ impl<'a> Writer<'a> {
         weights: Option<(DataId, &[u8])>,
         comment: &str,
     ) -> Result<Object<'static>, CodegenError> {
-        let Writer { module, isa, bytes, .. } = self;
+        let Writer { module, isa, frames, .. } = self;
         let product = module.finish();
         let frames: Vec<(SymbolId, Unwind)> =
-            bytes.into_iter().map(|(id, unwind)| (product.function_symbol(id), unwind)).collect();
+            frames.into_iter().map(|(id, unwind)| (product.function_symbol(id), unwind)).collect();
         let weights = weights.map(|(id, bytes)| (product.data_symbol(id), bytes));
         let mut object = product.object;
         if let Some((symbol, bytes)) = weights {

@@ -52,7 +52,10 @@ impl Frames {
 
     fn next(&mut self, isa: &dyn TargetIsa, symbol: SymbolId) -> Option<(CieId, Address)> {
         if self.entry.is_none() {
-            self.entry = Some(self.table.add_cie(isa.create_systemv_cie()?));
+            let mut entry = isa.create_systemv_cie()?;
+            // Relative to their place: no work for the dynamic loader.
+            entry.fde_address_encoding = gimli::DW_EH_PE_pcrel | gimli::DW_EH_PE_sdata4;
+            self.entry = Some(self.table.add_cie(entry));
         }
         self.symbols.push(symbol);
         Some((self.entry?, Address::Symbol { symbol: self.symbols.len() - 1, addend: 0 }))
@@ -75,6 +78,12 @@ impl Frames {
         let start = object.append_section_data(id, bytes.slice(), 8);
         for place in places {
             let RelocationTarget::Symbol(index) = place.target else { continue };
+            // Relative to the section: an exported function could be another's in a shared library.
+            let function = object.symbol(self.symbols[index]);
+            let (offset, Some(code)) = (function.value as i64, function.section.id()) else {
+                continue;
+            };
+            let symbol = object.section_symbol(code);
             // The tables say how a pointer is written; all that Cranelift chooses are relative.
             let relative = place.eh_pe.is_some_and(|pe| pe.application() == gimli::DW_EH_PE_pcrel);
             let kind = if relative { RelocationKind::Relative } else { RelocationKind::Absolute };
@@ -83,8 +92,8 @@ impl Frames {
                     id,
                     object::write::Relocation {
                         offset: start + place.offset as u64,
-                        symbol: self.symbols[index],
-                        addend: place.addend,
+                        symbol,
+                        addend: place.addend + offset,
                         flags: RelocationFlags::Generic {
                             kind,
                             encoding: RelocationEncoding::Generic,

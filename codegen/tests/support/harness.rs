@@ -92,6 +92,21 @@ pub fn random_operands(kernel: &Kernel) -> Vec<Vec<f32>> {
                 }
                 result.push(table);
             }
+            (Role::Input, Kernel::Bytes(_)) => {
+                let word = |i: usize| (i as u32).wrapping_mul(0x9e37_79b9) ^ 0x1357_9bdf;
+                result.push((0..operand.bytes / 4).map(|i| f32::from_bits(word(i))).collect());
+            }
+            (Role::Weights, Kernel::Widen(w)) => {
+                // All finite halves come up, subnormal ones too.
+                let (limit, step) = match w.format {
+                    Half::F16 => (0x7c00, 0x0123),
+                    Half::Bf16 => (0x7f80, 0x0457),
+                };
+                let half = |i: u32| i * step % limit | (i & 1) << 15;
+                let word = |i: u32| half(2 * i) | half(2 * i + 1) << 16;
+                result
+                    .push((0..operand.bytes as u32 / 4).map(|i| f32::from_bits(word(i))).collect());
+            }
             (Role::Weights | Role::Input, _) => result.push(random(operand.bytes / 4, seed)),
         }
     }
@@ -102,8 +117,13 @@ pub fn random_operands(kernel: &Kernel) -> Vec<Vec<f32>> {
 /// threads and both sides of guard pages must be the same bits.
 pub fn run(kernel: &Kernel, values: &[Vec<f32>], backend: Emitter) -> Vec<f32> {
     let program = program(kernel);
-    let options =
-        CompileOptions { backend: backend.backend, isa: backend.isa, threads: 1, share_from_ns: 0 };
+    let options = CompileOptions {
+        backend: backend.backend,
+        isa: backend.isa,
+        threads: 1,
+        share_from_ns: 0,
+        ..CompileOptions::default()
+    };
     let compiled = compile(&program, &options).unwrap();
     let (inputs, weights) = split(kernel, values);
     let mut first: Option<Vec<f32>> = None;
@@ -133,7 +153,10 @@ fn split(kernel: &Kernel, values: &[Vec<f32>]) -> (Vec<Vec<f32>>, Vec<u8>) {
             pack(kernel, &[&values[1], &values[2]], &mut weights).unwrap();
             inputs.drain(1..3);
         }
-        Kernel::Gather { .. } | Kernel::Resize(_) => {
+        Kernel::Widen(_) => {
+            weights = inputs.remove(0).iter().flat_map(|v| v.to_bits().to_le_bytes()).collect();
+        }
+        Kernel::Gather { .. } | Kernel::Resize(_) | Kernel::Bytes(_) => {
             weights = inputs.remove(1).iter().flat_map(|v| v.to_bits().to_le_bytes()).collect();
         }
         _ => {}

@@ -155,6 +155,28 @@ pub fn run(kernel: &Kernel, operands: &[Vec<f32>]) -> Vec<f64> {
             }
             out
         }
+        Kernel::Bytes(b) => {
+            let bytes: Vec<u8> = x.iter().flat_map(|v| v.to_bits().to_le_bytes()).collect();
+            let mut out = vec![0.0; bytes.len()];
+            for (i, level) in bytes.iter().enumerate() {
+                let (image, pixel, channel) =
+                    (i / b.channels / b.pixels, i / b.channels % b.pixels, i % b.channels);
+                let value = operands[1][channel * 256 + usize::from(*level)];
+                out[(image * b.channels + channel) * b.pixels + pixel] = value.into();
+            }
+            out
+        }
+        Kernel::Widen(w) => {
+            let value = |i: usize| {
+                let word = x[i / 32 * 16 + i % 16].to_bits();
+                let half = (word >> (i % 32 / 16 * 16)) as u16;
+                match w.format {
+                    Half::F16 => half::f16::from_bits(half).to_f64(),
+                    Half::Bf16 => half::bf16::from_bits(half).to_f64(),
+                }
+            };
+            (0..w.values).map(value).collect()
+        }
         Kernel::LayerNorm { len, eps, affine, epilogue: posts, .. } => {
             let mut out = vec![];
             for row in x.chunks(*len) {

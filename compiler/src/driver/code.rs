@@ -55,6 +55,7 @@ pub fn compile(graph: &Graph, options: &Options) -> Result<Code, DriverError> {
         &CompileOptions {
             backend: options.backend,
             isa: options.isa,
+            baseline: options.baseline,
             threads: options.compile_threads,
             ..CompileOptions::default()
         },

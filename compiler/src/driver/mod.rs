@@ -35,12 +35,13 @@ mod pack;
 pub use code::{Code, Timings, compile};
 pub use interpreted::InterpretedNetwork;
 pub use network::{CompiledNetwork, Network};
-pub use object::{NetworkObject, ObjectRequest, object};
+pub use object::{HalfCost, NetworkObject, ObjectRequest, object};
 pub use pack::Packed;
 
 pub use crate::plan::Port;
 pub use netwright_codegen::jit::Backend;
 pub use netwright_codegen::object::{Level, ObjectFile, ObjectOptions, Triple, header};
+pub use netwright_codegen::program::Half;
 pub use netwright_codegen::wide::WideIsa;
 
 use crate::passes::PassError;
@@ -61,6 +62,8 @@ pub struct Options {
     pub backend: Backend,
     /// Instruction set of the wide emitter; by default the widest that the machine has.
     pub isa: Option<WideIsa>,
+    /// Keep the portable emitter to what every machine of this kind has.
+    pub baseline: bool,
     /// Threads that compile; 0 for one a core.
     pub compile_threads: usize,
     /// Deliver the graph's features after its outputs.
@@ -79,6 +82,7 @@ impl Default for Options {
         Options {
             backend: Backend::Auto,
             isa: None,
+            baseline: false,
             compile_threads: 0,
             features: false,
             fuse: true,

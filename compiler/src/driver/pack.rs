@@ -18,6 +18,11 @@ pub struct Packed {
 }
 
 impl Packed {
+    /// Weights that were packed elsewhere in that time.
+    pub(super) fn new(buffer: AlignedBuffer, elapsed: Duration) -> Packed {
+        Packed { buffer, elapsed }
+    }
+
     /// The bytes, which begin at a multiple of 64.
     pub fn bytes(&self) -> &[u8] {
         self.buffer.as_bytes()
