@@ -31,6 +31,13 @@ fn succeeds(folder: &Path, line: &str, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+fn runs(folder: &Path, program: &str, arguments: &[&str]) {
+    let path = if program.contains('/') { folder.join(program) } else { program.into() };
+    let output = Command::new(path).args(arguments).current_dir(folder).output();
+    let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 #[test]
 fn every_command_of_the_readme_works() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -56,10 +63,17 @@ fn every_command_of_the_readme_works() {
                 }
                 ran += 1;
             }
+            ["cc", arguments @ ..] => runs(folder.path(), "cc", arguments),
+            [program] if program.starts_with("out/") => runs(folder.path(), program, &[]),
             _ => panic!("README has a command that this test does not know: {line}"),
         }
     }
     assert!(ran >= 10, "only {ran} commands found");
+    // The program in C, beside the object that was just built.
+    let source = &fenced(readme, "c")[0];
+    std::fs::write(folder.path().join("out/own.c"), source).expect("a file");
+    runs(folder.path(), "cc", &["-std=c11", "out/own.c", "out/mobilenet_v2.o", "-o", "out/own"]);
+    runs(folder.path(), "out/own", &[]);
 }
 
 #[test]
