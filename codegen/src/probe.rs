@@ -28,7 +28,7 @@ impl Probe {
         let host = PortableIsa::host()?;
         let name = &function.name;
         let code = match isa {
-            None => Portable::new(&host).compile(function)?,
+            None => Portable::new(&host).compile(function)?.0,
             Some(isa) => {
                 let emitted = wide::emit(function, isa).map_err(|e| CodegenError::Compile {
                     function: name.clone(),

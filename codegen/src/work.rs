@@ -89,7 +89,7 @@ pub enum Class {
     Softmax,
     /// Layer normalisation.
     LayerNorm,
-    /// Copies, transposes and gathered rows.
+    /// Copies, transposes, gathered rows, and weights brought from 16 to 32 bits.
     Copy,
     /// Interpolation.
     Resize,
@@ -137,7 +137,9 @@ impl Kernel {
             Kernel::Reduce(_) => Class::Reduction,
             Kernel::Softmax { .. } => Class::Softmax,
             Kernel::LayerNorm { .. } => Class::LayerNorm,
-            Kernel::Copy(_) | Kernel::Gather { .. } => Class::Copy,
+            Kernel::Copy(_) | Kernel::Gather { .. } | Kernel::Widen(_) | Kernel::Bytes(_) => {
+                Class::Copy
+            }
             Kernel::Resize(_) => Class::Resize,
         }
     }
@@ -178,6 +180,17 @@ impl Kernel {
             Kernel::Gather { outer, len, inner, count } => {
                 let rows = values(&[*outer, *count.min(len), *inner]);
                 bytes(rows, *count as u64, values(&[*outer, *count, *inner]))
+            }
+            Kernel::Bytes(b) => {
+                // A byte in, four out; the table has a value for each level and channel.
+                let n = values(&[b.batch, b.pixels, b.channels]);
+                let table = values(&[256, b.channels]);
+                Work { read: n, other: n, ..bytes(0, table, n) }
+            }
+            Kernel::Widen(w) => {
+                // Two bytes in, four out.
+                let weights = (w.values as u64).saturating_mul(VALUE / 2);
+                Work { weights, other: w.values as u64, ..bytes(0, 0, w.values as u64) }
             }
             Kernel::Resize(r) => {
                 let x = values(&[r.batch, r.in_h, r.in_w, r.channels]);

@@ -124,6 +124,7 @@ fn input(expanded: &Expanded, object: &NetworkObject) -> Vec<String> {
     let channels = expanded.input[3];
     let kinds = match channels {
         1 => "grey".to_string(),
+        3 if expanded.preprocess.bgr => "blue, green, red".to_string(),
         3 => "red, green, blue".to_string(),
         n => format!("{n} of them"),
     };

@@ -45,6 +45,8 @@ pub struct BuildOptions {
     pub threads: usize,
     /// Write the weights to a file of their own, which the application loads.
     pub external_weights: bool,
+    /// Use Winograd's algorithm where it is estimated to be faster; its weights are larger.
+    pub winograd: bool,
     /// Store packed weights as halves; the arithmetic stays `f32`.
     pub half: Option<Half>,
     /// Take images as bytes, `[N, H, W, C]`, as a camera or decoder gives them.
@@ -61,6 +63,7 @@ impl Default for BuildOptions {
             cpu: None,
             threads: 0,
             external_weights: false,
+            winograd: true,
             half: None,
             bytes: false,
             origin: String::new(),
@@ -107,6 +110,7 @@ impl Build {
                 comment: format!("{}: {name}", files::MARK),
                 ..ObjectOptions::new(target.clone())
             },
+            winograd: options.winograd,
             half: options.half,
             levels: if options.bytes { Some(values_of_levels(network)?) } else { None },
             sample: match options.half {

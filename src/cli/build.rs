@@ -15,7 +15,7 @@ pub fn run(args: &BuildArgs) -> Outcome {
     let start = Instant::now();
     let (spec, options) = common::load(&args.spec, args.batch as usize)?;
     let weights = match &args.weights {
-        Some(text) => Weights::parse(text)?,
+        Some(text) => common::weights(text, &spec, &options)?,
         None => Weights::Bundled,
     };
     let network = Network::new(&spec, &options, &weights)?;
@@ -27,6 +27,7 @@ pub fn run(args: &BuildArgs) -> Outcome {
         cpu: machine.cpu.clone(),
         threads: machine.threads.map_or(0, usize::from),
         external_weights: args.external_weights,
+        winograd: !machine.no_winograd,
         half: match args.weights_as {
             WeightsAs::F32 => None,
             WeightsAs::F16 => Some(Half::F16),

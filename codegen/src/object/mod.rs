@@ -203,9 +203,9 @@ pub fn build(
         code.push((level, kernels.iter().map(|kernel| kernel.bytes.len()).sum()));
         let functions = module.kernels(&names, kernels.as_slice())?;
         let steps = native::step_codes(program, &kernels, &functions, options.share_from_ns);
-        let steps =
+        let entry =
             module.define(&prefix, |own| entry::define(own, program, &steps, scratch_of))?;
-        levels.push(LevelCode { steps, rank: level.rank() });
+        levels.push(LevelCode { steps: entry.steps, rank: level.rank() });
     }
     let external = options.external_weights.then(|| Header::of(weights));
     let cpu = match levels.iter().any(|level| level.rank.is_some()) {

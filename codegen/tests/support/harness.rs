@@ -6,7 +6,7 @@ use netwright_codegen::jit::{Backend, CompileOptions, CompiledProgram, compile};
 use netwright_codegen::operands::{Role, operands};
 use netwright_codegen::pack::{pack, packed_bytes};
 use netwright_codegen::pool::Pool;
-use netwright_codegen::program::{Kernel, Place, Program, Step, WinogradKernel};
+use netwright_codegen::program::{Half, Kernel, Place, Program, Step, WinogradKernel};
 use netwright_codegen::wide::WideIsa;
 
 /// A back end with its instruction set.

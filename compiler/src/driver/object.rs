@@ -19,6 +19,8 @@ pub struct ObjectRequest {
     pub name: String,
     /// Target, instruction sets, threads.
     pub object: ObjectOptions,
+    /// Use Winograd's algorithm where it is estimated to be faster; its weights are larger.
+    pub winograd: bool,
     /// Store packed weights in this format; `None`: as `f32`.
     pub half: Option<Half>,
     /// Take images as bytes, `[N, H, W, C]`, and make each level what this list says for its channel.
@@ -69,7 +71,7 @@ pub fn object(
         graph,
         &passes::Options { features: false, fuse: true, verify: cfg!(debug_assertions) },
     )?;
-    let mut plan = plan::plan(&fused.graph)?;
+    let mut plan = plan::plan(&fused.graph, &plan::Options { winograd: request.winograd })?;
     plan.program.name = request.name.clone();
     let [input] = &plan.inputs[..] else {
         let given = plan.inputs.len();

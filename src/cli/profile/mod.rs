@@ -9,7 +9,7 @@ use super::args::ProfileArgs;
 use super::common;
 use super::failure::{Failure, Outcome};
 use crate::file;
-use crate::network::{Network, Weights};
+use crate::network::Network;
 use crate::profile::{Effort, measure};
 use crate::session::{Backend, Session};
 use netwright_compiler::weights::image;
@@ -48,7 +48,8 @@ pub fn run(args: &ProfileArgs) -> Outcome {
         return Err(Failure::Usage("the interpreter runs no kernels that could be timed".into()));
     }
     let (spec, network_options) = common::load(&args.spec, args.batch as usize)?;
-    let weights = Weights::parse(args.runner.weights.as_deref().unwrap_or("generated:0"))?;
+    let weights = args.runner.weights.as_deref().unwrap_or("generated:0");
+    let weights = common::weights(weights, &spec, &network_options)?;
     let network = Network::new(&spec, &network_options, &weights)?;
     common::notes(&spec, &network)?;
     let mut session = Session::new(&network, &options)?;
