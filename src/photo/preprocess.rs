@@ -236,7 +236,7 @@ mod tests {
 
     fn plain(crop: [usize; 2], resize: Resize) -> Preprocess {
         let (mean, std) = (vec![0.0; 3], vec![1.0; 3]);
-        Preprocess { resize, filter: Filter::Bilinear, crop, mean, std, channels: 3 }
+        Preprocess { resize, filter: Filter::Bilinear, crop, mean, std, channels: 3, bgr: false }
     }
 
     /// A photo whose red tells the column and whose green tells the row.
