@@ -47,7 +47,14 @@ impl<'a> Expander<'a> {
         {
             return self.repeat(arguments, flow, span, scope);
         }
-        let target = self.eval(callee, scope)?;
+        let named = match &callee.kind {
+            ExprKind::Name(name) => self.lookup_callee(name, scope)?,
+            _ => None,
+        };
+        let target = match named {
+            Some(target) => target,
+            None => self.eval(callee, scope)?,
+        };
         let callable = match (&target, &flow) {
             (Value::Callable(callable), _) => callable.clone(),
             // `act = none`: a step that is absent changes nothing.

@@ -172,7 +172,7 @@ impl<'a> Expander<'a> {
         scope: &mut Scope,
     ) {
         let found = match &callee.kind {
-            ExprKind::Name(name) => match self.lookup(name, scope) {
+            ExprKind::Name(name) => match self.lookup_callee(name, scope) {
                 Ok(None) if name == "repeat" => {
                     self.lint_repeat(arguments, scope);
                     return;
@@ -263,15 +263,16 @@ impl<'a> Expander<'a> {
         let mut name = argument.name.as_ref().map(|name| (name.text.clone(), name.span));
         let at = name.as_ref().map_or(Some(at), |(name, _)| signature?.find(name));
         let words = signature.zip(at).map_or(&[][..], |(signature, at)| signature.words(at));
-        if let (None, ExprKind::Name(flag), Some(signature)) =
-            (&name, &argument.value.kind, signature)
+        if let (None, ExprKind::Name(flag)) = (&name, &argument.value.kind)
             && matches!(self.lookup(flag, scope), Ok(None))
         {
-            if !words.is_empty() && signature.find(flag).is_none() {
+            let known = signature.and_then(|signature| signature.find(flag));
+            if !words.is_empty() && known.is_none() {
                 self.lint_word(flag, words, span, scope);
-            } else if signature.find(flag).is_some_and(|at| at > 0) {
+            // What cannot be told yet, an activation that is a parameter, may have such a flag.
+            } else if signature.is_none() || known.is_some_and(|at| at > 0) {
                 name = Some((flag.clone(), span));
-            } else {
+            } else if let Some(signature) = signature {
                 let own: Vec<&str> = (1..signature.len()).map(|at| signature.param(at)).collect();
                 let fault = self.no_name(flag, span, scope, &own);
                 self.report_fault(fault);

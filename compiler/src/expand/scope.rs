@@ -87,6 +87,18 @@ impl<'a> Expander<'a> {
         Ok(found)
     }
 
+    /// What a name means where it is called. A label or a number of that name does not hide the
+    /// operator: `mean = x -> mean("t")` leaves `mean(...)` what it is.
+    pub fn lookup_callee(&mut self, name: &str, scope: &Scope) -> Eval<Option<Value>> {
+        let found = self.lookup(name, scope)?;
+        if matches!(found, None | Some(Value::Callable(_) | Value::Absent)) {
+            return Ok(found);
+        }
+        let beyond = self.global(name, scope)?;
+        let callable = beyond.filter(|value| matches!(value, Value::Callable(_)));
+        Ok(callable.or(found))
+    }
+
     /// What a name means beyond labels and parameters. It does not change while a variant is
     /// expanded, so [`Expander::lookup`] remembers it.
     fn global(&mut self, name: &str, scope: &Scope) -> Eval<Option<Value>> {

@@ -16,12 +16,12 @@ fn axis(value: &Value, shape: &[usize], what: &str, span: Span) -> Result<usize,
             "w" if rank == 4 => Some(2),
             "t" => rank.checked_sub(2),
             "c" => rank.checked_sub(1),
-            _ => None,
+            // Numbers beside other axes in one text: "1 2 3".
+            number => number.parse().ok().and_then(|number| numbered(number, rank)),
         },
         _ => {
             let number = value.as_whole(what, -16, 16, span)?;
-            let from_start = if number < 0 { number + rank as i64 } else { number };
-            usize::try_from(from_start).ok().filter(|axis| *axis < rank)
+            numbered(number, rank)
         }
     };
     found.ok_or_else(|| {
@@ -29,6 +29,12 @@ fn axis(value: &Value, shape: &[usize], what: &str, span: Span) -> Result<usize,
         Diagnostic::error(codes::AXIS, span, format!("{what} is {value}, which {shown} lacks"))
             .help("an axis is a number (negative: from the end) or \"h\", \"w\", \"t\", \"c\"")
     })
+}
+
+/// The axis of that number, negative from the end.
+fn numbered(number: i64, rank: usize) -> Option<usize> {
+    let from_start = if number < 0 { number.checked_add(rank as i64)? } else { number };
+    usize::try_from(from_start).ok().filter(|axis| *axis < rank)
 }
 
 /// The one axis that an argument names.
