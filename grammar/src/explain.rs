@@ -335,7 +335,9 @@ impl Failure<'_> {
         if matches!(self.rule, Rule::operator_line | Rule::carried_line | Rule::column_line)
             && matches!(found, "-" | "#" | "/")
         {
-            return Some("a name with other letters than `a-z`, `0-9` and `_` is quoted".to_string());
+            return Some(
+                "a name with other letters than `a-z`, `0-9` and `_` is quoted".to_string(),
+            );
         }
         if adjacent {
             return Some("is a comma or an operator missing in front of it?".to_string());
