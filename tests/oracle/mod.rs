@@ -66,7 +66,7 @@ fn case(json: &Value) -> Case {
     let resolution = sizes(&json["resolution"]);
     let settings = |json: &Value| -> Vec<(String, String)> {
         let sets = json.as_object().expect("an object of settings");
-        let text = |value: &Value| value.to_string().replace(['[', ']'], "");
+        let text = |value: &Value| value.to_string().replace(['[', ']', '"'], "");
         sets.iter().map(|(name, value)| (name.clone(), text(value))).collect()
     };
     let sets = settings(&json["set"]);
