@@ -182,8 +182,8 @@ fn symbols_cover_the_code() {
     let (program, _) = block();
     let compiled = compile(&program, &CompileOptions::default()).unwrap();
     let mut symbols: Vec<_> = compiled.symbols().collect();
-    assert_eq!(symbols.len(), program.kernels.len() + 3);
-    assert!(symbols.iter().any(|s| s.name == format!("{}_run_steps", program.name)));
+    assert_eq!(symbols.len(), program.kernels.len() + 2);
+    assert!(symbols.iter().any(|s| s.name == format!("{}_steps", program.name)));
     assert!(symbols.iter().all(|s| s.bytes > 0 && s.address != 0), "{symbols:?}");
     symbols.sort_by_key(|symbol| symbol.address);
     assert!(symbols.windows(2).all(|pair| pair[0].address + pair[0].bytes <= pair[1].address));

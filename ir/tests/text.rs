@@ -151,7 +151,7 @@ fn brief_text_cuts_long_constants() {
     let last = graph.ids().next_back().unwrap();
     insta::assert_snapshot!(
         graph.node_text(last),
-        @"%42 = const {0, 1, 2, 3, 4, 5, 6, 7, ... 30 in all} : [30]  ; a; b # c"
+        @"%43 = const {0, 1, 2, 3, 4, 5, 6, 7, ... 30 in all} : [30]  ; a; b # c"
     );
     assert!(graph.to_brief_text().contains("const {-100*100} : [2, 50]"));
 }

@@ -52,7 +52,10 @@ impl<'a> Expander<'a> {
             _ => None,
         };
         let target = match named {
-            Some(target) => target,
+            Some(target) => {
+                self.count_step()?;
+                target
+            }
             None => self.eval(callee, scope)?,
         };
         let callable = match (&target, &flow) {

@@ -12,8 +12,8 @@ use netwright_grammar::{Diagnostic, Span};
 use netwright_ir::NodeId;
 
 impl Expander<'_> {
-    /// The value of an expression.
-    pub fn eval(&mut self, expr: &Expr, scope: &mut Scope) -> Eval<Value> {
+    /// Counts an expression that is evaluated, or a call.
+    pub fn count_step(&mut self) -> Eval<()> {
         self.steps += 1;
         if self.steps > MAX_STEPS {
             let message = format!("the spec takes more than {MAX_STEPS} steps to expand");
@@ -21,6 +21,12 @@ impl Expander<'_> {
                 .help("lower the repeat counts")
                 .into());
         }
+        Ok(())
+    }
+
+    /// The value of an expression.
+    pub fn eval(&mut self, expr: &Expr, scope: &mut Scope) -> Eval<Value> {
+        self.count_step()?;
         if self.depth >= MAX_DEPTH {
             let message = format!("this is nested more than {MAX_DEPTH} deep");
             return Err(Diagnostic::error(codes::TOO_DEEP, expr.span, message)

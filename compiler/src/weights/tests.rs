@@ -410,7 +410,8 @@ fn origins() {
     assert_eq!(parsed("a/b.safetensors"), Origin::File("a/b.safetensors".into()));
     assert_eq!(parsed("generated:3"), Origin::Generated { seed: 3, gain: 1.0 });
     assert_eq!(parsed("generated:3:1.2"), Origin::Generated { seed: 3, gain: 1.2 });
-    for wrong in ["generated:", "generated:x", "generated:1:", "generated:1:nan", "hf:a/b"] {
+    assert_eq!(parsed("hf:a/b"), Origin::Hub("a/b".into()));
+    for wrong in ["generated:", "generated:x", "generated:1:", "generated:1:nan"] {
         assert!(matches!(Origin::parse(wrong), Err(WeightsError::Origin(_))), "{wrong}");
     }
 }
