@@ -1,11 +1,9 @@
 //! Networks compiled by a build script: spec and weights in, a safe Rust module out.
 //!
-//! `Cargo.toml` has this crate among its `[build-dependencies]`, and `build.rs` is
+//! `Cargo.toml` has this crate among its `[build-dependencies]`, and the `main` of `build.rs` is
 //!
 //! ```no_run
-//! fn main() {
-//!     netwright_build::Network::new("mobilenet_v2").build();
-//! }
+//! netwright_build::Network::new("mobilenet_v2").build();
 //! ```
 //!
 //! Then the network is a type that needs nothing at run time, not even this crate:

@@ -102,7 +102,7 @@ pub fn random_operands(kernel: &Kernel) -> Vec<Vec<f32>> {
                     Half::F16 => (0x7c00, 0x0123),
                     Half::Bf16 => (0x7f80, 0x0457),
                 };
-                let half = |i: u32| i * step % limit | (i & 1) << 15;
+                let half = |i: u32| (i * step % limit) | ((i & 1) << 15);
                 let word = |i: u32| half(2 * i) | half(2 * i + 1) << 16;
                 result
                     .push((0..operand.bytes as u32 / 4).map(|i| f32::from_bits(word(i))).collect());
