@@ -30,8 +30,8 @@ use crate::program::WinogradKernel;
 use crate::vir::{Builder, Count, G, GImmOp, GOp};
 
 /// Bytes of the transformed windows and the sums of a block: what stays in a second-level cache of
-/// 512 KiB beside the weights that stream by. Between 200 and 450 KiB times differ by less than 5%;
-/// with 640 KiB, 28x28x128 takes a fifth longer.
+/// 512 KiB beside the weights that stream by. Times with 128 to 640 KiB differ by less than 10%, no
+/// more than those of one size from run to run, and no size is best for all maps.
 const BLOCK_BYTES: usize = 256 << 10;
 /// Fewest tiles in a block: with fewer, reading the weights takes longer than the products.
 const MIN_TILES: usize = 24;

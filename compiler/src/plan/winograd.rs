@@ -6,18 +6,19 @@
 //! choice does not depend on the instruction set, so that code for several of them shares its
 //! weights.
 //!
-//! Measured, in milliseconds on one core with AVX2 at 3.2 GHz, weights coming from memory:
+//! Measured in milliseconds on one core with AVX2 at 3.2 GHz, weights coming from memory. Each is
+//! the best of 40 runs on a machine with other work, so differences below 10% say nothing:
 //!
 //! | map, channels | plain | 2x2 | 4x4 |
 //! |---|---|---|---|
-//! | 192x192, 24 to 24 | 5.5 | 3.7 | 2.6 |
-//! | 96x96, 48 to 192 | 17.1 | 10.3 | 6.6 |
-//! | 56x56, 64 to 64 | 2.7 | 1.5 | 0.98 |
-//! | 28x28, 128 to 128 | 2.6 | 1.3 | 0.84 |
-//! | 14x14, 256 to 256 | 2.5 | 1.4 | 1.3 |
-//! | 8x8, 320 to 160 | 1.1 | 0.58 | 0.66 |
-//! | 7x7, 512 to 512 | 3.8 | 2.6 | 3.4 |
-//! | 56x56, 8 to 8 | 0.069 | 0.077 | 0.062 |
+//! | 192x192, 24 to 24 | 5.3 | 3.4 | 2.6 |
+//! | 96x96, 48 to 192 | 16.4 | 10.5 | 6.5 |
+//! | 56x56, 64 to 64 | 2.4 | 1.4 | 0.95 |
+//! | 28x28, 128 to 128 | 2.4 | 1.3 | 0.91 |
+//! | 14x14, 256 to 256 | 2.7 | 1.4 | 1.5 |
+//! | 8x8, 320 to 160 | 1.03 | 0.58 | 0.72 |
+//! | 7x7, 512 to 512 | 3.9 | 2.6 | 3.7 |
+//! | 56x56, 8 to 8 | 0.075 | 0.098 | 0.065 |
 
 use netwright_codegen::pack::packed_bytes;
 use netwright_codegen::program::{ConvKernel, Kernel, WinogradKernel};
