@@ -61,6 +61,13 @@ fn column_blocks(units: usize, passes: usize) -> (usize, usize) {
     (passes.div_ceil(size).max(1), size)
 }
 
+/// Number and length of nearly equal blocks of at most `most`: threads share blocks, and must not
+/// wait for the one that has a much longer one.
+pub fn equal_blocks(total: usize, most: usize) -> (usize, usize) {
+    let length = total.div_ceil(total.div_ceil(most));
+    (total.div_ceil(length), length)
+}
+
 /// Appends the choice of a unit's passes: its first, how many, and whether it does the tail.
 fn unit_passes(b: &mut Builder, block: G, blocks: usize, size: usize, passes: usize) -> [G; 3] {
     let first = scaled(b, block, size);
@@ -125,8 +132,8 @@ fn flat(c: &ConvKernel, name: &str, target: &Target) -> BuiltKernel {
         true => block.min(LONG_EPILOGUE_ROWS / split.height),
         false => block,
     };
+    let (row_blocks, block) = equal_blocks(split.tiles(), block);
     gemm.line_rows = block * split.height;
-    let row_blocks = split.tiles().div_ceil(block);
     let (passes, _) = gemm.passes(target.lanes);
     let (blocks, block_passes) =
         if c.groups > 1 { (1, passes) } else { column_blocks(images * row_blocks, passes) };
@@ -310,7 +317,7 @@ fn windows(c: &ConvKernel, name: &str, target: &Target) -> BuiltKernel {
         BLOCK_ROWS.div_ceil(c.out_w)
     }
     .min(c.out_h);
-    let row_blocks = c.out_h.div_ceil(block);
+    let (row_blocks, block) = equal_blocks(c.out_h, block);
 
     let mut gemm = Gemm {
         n,
@@ -390,6 +397,14 @@ fn windows(c: &ConvKernel, name: &str, target: &Target) -> BuiltKernel {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blocks_are_equal() {
+        assert_eq!(equal_blocks(33, 32), (2, 17));
+        assert_eq!(equal_blocks(7, 3), (3, 3));
+        assert_eq!(equal_blocks(10, 4), (3, 4));
+        assert_eq!(equal_blocks(3, 8), (1, 3));
+    }
 
     #[test]
     fn column_blocks_cover_the_passes() {

@@ -268,8 +268,8 @@ impl Gemm<'_> {
         let sum_bytes = (columns.div_ceil(b.lanes()) as i64) * i64::from(b.vector_bytes());
         b.repeat(lines.count, |b| {
             let (a, out) = (b.g_copy(line_a), b.g_copy(line_out));
-            let buffer = b.g_imm(GImmOp::Add, params.scratch, self.buffer as i64);
-            let sums = heavy.then(|| b.g_copy(buffer));
+            let buffer = heavy.then(|| b.g_imm(GImmOp::Add, params.scratch, self.buffer as i64));
+            let sums = buffer.map(|buffer| b.g_copy(buffer));
             for (height, count) in [(lines.height, lines.first), (lines.height - 1, lines.second)] {
                 if height == 0 {
                     continue;
@@ -283,7 +283,7 @@ impl Gemm<'_> {
                     }
                 });
             }
-            if heavy {
+            if let Some(buffer) = buffer {
                 let (to, operands) = self.results(b, params, Place { out, ..place });
                 let rows = sweep::Rows {
                     from: buffer,

@@ -3,6 +3,7 @@
 //! `b` is packed into panels in scratch memory, as weights are; `a` is read in place if its rows
 //! are contiguous, and copied otherwise. A unit is a block of rows of one matrix.
 
+use super::conv::equal_blocks;
 use super::epilogue;
 use super::gemm::{Destination, Gemm, Place, Runs, Split, tile_for};
 use super::{
@@ -32,8 +33,7 @@ pub fn build(m: &MatMulKernel, name: &str, target: &Target) -> BuiltKernel {
         line_rows: 0,
     };
     let split = Split::new(m.m, gemm.tile.0);
-    let block = BLOCK_ROWS.div_ceil(split.height);
-    let row_blocks = split.tiles().div_ceil(block);
+    let (row_blocks, block) = equal_blocks(split.tiles(), BLOCK_ROWS.div_ceil(split.height));
     let block_rows = (block * split.height).min(m.m);
     gemm.line_rows = block_rows;
     let panels = gemm.buffer_bytes(target.lanes);
