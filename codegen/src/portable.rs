@@ -301,6 +301,8 @@ impl Emitter<'_> {
     /// One part of an operation that works lane by lane.
     fn lanes(&mut self, op: &Op, i: usize) {
         match *op {
+            // Cranelift has no such instruction, and it is only a hint.
+            Op::Prefetch { .. } => {}
             Op::Load { dst, mem } => {
                 let (base, disp) = self.address(mem, i);
                 let value = self.b.ins().load(F32X4, flags(), base, disp);

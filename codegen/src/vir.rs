@@ -148,6 +148,9 @@ pub enum Op {
     Load { dst: V, mem: Mem },
     /// `dst = mem[0..n]`, the other lanes 0; `0 < n < lanes`. Reads nothing beyond.
     LoadPart { dst: V, mem: Mem, n: u8 },
+    /// A hint that the cache line at `mem` will be read before long: it comes to the second-level
+    /// cache. Any address is allowed.
+    Prefetch { mem: Mem },
     /// All lanes are the `f32` at `mem`.
     Broadcast { dst: V, mem: Mem },
     /// `mem[0..lanes] = src`
@@ -276,6 +279,7 @@ impl Op {
             | Op::Store { mem, .. }
             | Op::StorePart { mem, .. }
             | Op::FmaMem { mem, .. }
+            | Op::Prefetch { mem }
             | Op::GLoad { mem, .. }
             | Op::GLoad32 { mem, .. } => f(mem.base),
             Op::GStore { src, mem } => [src, mem.base].into_iter().for_each(f),

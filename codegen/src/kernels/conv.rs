@@ -16,9 +16,8 @@ use crate::vir::{Builder, Count, G, GImmOp, GOp};
 
 /// Bytes of weights up to which they are taken to stay in the second-level cache.
 const SMALL_WEIGHTS: usize = 256 << 10;
-/// Rows of the product in a unit when the weights are large. Each block streams them once more:
-/// ConvNeXt-T takes 106.3 ms with 96 rows, 104.6 with 192, and the same with 384. (Fetching the next
-/// panel ahead of its use gains nothing.)
+/// Rows of the product in a unit when the weights are large. Each block streams them once more, so few
+/// blocks are better: ConvNeXt-T took 106.3 ms with 96 rows, 104.6 with 192, and the same with 384.
 const BLOCK_ROWS: usize = 192;
 /// Rows of a line whose sums wait for a long epilogue: they stay in the first-level cache.
 const LONG_EPILOGUE_ROWS: usize = 256;
@@ -119,6 +118,7 @@ fn flat(c: &ConvKernel, name: &str, target: &Target) -> BuiltKernel {
         unroll: target.unroll,
         buffer: 0,
         line_rows: 0,
+        streamed: weights > SMALL_WEIGHTS,
     };
     let split = Split::new(rows, gemm.tile.0);
     let block = if weights <= SMALL_WEIGHTS {
@@ -331,6 +331,7 @@ fn windows(c: &ConvKernel, name: &str, target: &Target) -> BuiltKernel {
         unroll: target.unroll,
         buffer: 0,
         line_rows: c.out_w,
+        streamed: weights > SMALL_WEIGHTS,
     };
     let buffer = gemm.buffer_bytes(target.lanes);
     let band = Band::new(c, block, buffer);

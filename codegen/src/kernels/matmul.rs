@@ -31,6 +31,7 @@ pub fn build(m: &MatMulKernel, name: &str, target: &Target) -> BuiltKernel {
         unroll: target.unroll,
         buffer: 0,
         line_rows: 0,
+        streamed: false,
     };
     let split = Split::new(m.m, gemm.tile.0);
     let (row_blocks, block) = equal_blocks(split.tiles(), BLOCK_ROWS.div_ceil(split.height));

@@ -164,6 +164,7 @@ impl<'a> Shape<'a> {
             unroll,
             buffer: 0,
             line_rows: 0,
+            streamed: true,
         }
     }
 

@@ -152,6 +152,11 @@ impl Builder {
         });
     }
 
+    /// A hint that the cache line at an address will be read before long.
+    pub fn prefetch(&mut self, base: G, disp: i32) {
+        self.push(Op::Prefetch { mem: Mem { base, disp } });
+    }
+
     /// The value at an address in all lanes.
     pub fn broadcast(&mut self, base: G, disp: i32) -> V {
         let dst = self.vector();

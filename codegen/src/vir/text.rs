@@ -53,6 +53,7 @@ fn body(f: &mut fmt::Formatter, ops: &[Op], depth: usize) -> fmt::Result {
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
+            Op::Prefetch { mem } => write!(f, "prefetch {mem}"),
             Op::Load { dst, mem } => write!(f, "{dst} = load {mem}"),
             Op::LoadPart { dst, mem, n } => write!(f, "{dst} = load.{n} {mem}"),
             Op::Broadcast { dst, mem } => write!(f, "{dst} = broadcast {mem}"),

@@ -257,6 +257,10 @@ impl Emitter<'_> {
                 let (dst, mem) = (self.vector(a[1]), self.mem(a[0], disp));
                 self.put(Instruction::with2(self.codes.load, dst, mem)?)
             }
+            MOp::Prefetch(disp) => {
+                let mem = self.mem(a[0], disp);
+                self.put(Instruction::with1(Code::Prefetcht1_m8, mem)?)
+            }
             MOp::LoadPart(disp, n) => self.load_part(a, disp, n),
             MOp::Broadcast(disp) => {
                 let (dst, mem) = (self.vector(a[1]), self.mem(a[0], disp));

@@ -124,6 +124,10 @@ impl Lowering {
                 let operands = [self.use_g(mem.base), self.def_v(dst)];
                 self.code.push(MOp::Load(mem.disp), &operands);
             }
+            Op::Prefetch { mem } => {
+                let operands = [self.use_g(mem.base)];
+                self.code.push(MOp::Prefetch(mem.disp), &operands);
+            }
             Op::LoadPart { dst, mem, n } => {
                 let operands = [self.use_g(mem.base), self.def_v(dst), self.scratch()];
                 self.code.push(MOp::LoadPart(mem.disp, n), &operands);

@@ -19,6 +19,8 @@ pub const SLOT_BYTES: usize = 8;
 pub enum MOp {
     /// The parameters, each in its register: `d...`
     Arguments,
+    /// `base`
+    Prefetch(i32),
     /// `base, d`
     Load(i32),
     /// `base, d, mask` (a scratch vector)

@@ -86,6 +86,7 @@ impl Evaluator {
             match *op {
                 Op::Load { dst, mem } => self.set(dst, self.load(mem, lanes)),
                 Op::LoadPart { dst, mem, n } => self.set(dst, self.load(mem, n.into())),
+                Op::Prefetch { .. } => {}
                 Op::Broadcast { dst, mem } => self.set(dst, [self.load(mem, 1)[0]; 16]),
                 Op::Store { src, mem } => self.store(mem, src, lanes),
                 Op::StorePart { src, mem, n } => self.store(mem, src, n.into()),
@@ -285,7 +286,7 @@ fn block(
             BinOp::IAdd,
             BinOp::ISub,
         ];
-        match random.below(27) {
+        match random.below(28) {
             0 => b.push(Op::Load { dst: d, mem }),
             1 => b.push(Op::LoadPart { dst: d, mem, n: part }),
             2 => b.push(Op::Broadcast { dst: d, mem }),
@@ -330,7 +331,8 @@ fn block(
                 b.push(Op::StorePart { src: x, mem: Mem { base: cursor, disp: 1200 }, n: part });
                 b.push(Op::GImm { op: GImmOp::Add, dst: cursor, a: cursor, imm: 4 });
             }
-            25 => b.push(Op::MulAdd { dst: d, a: x, b: y, c: any(random) }),
+            26 => b.push(Op::MulAdd { dst: d, a: x, b: y, c: any(random) }),
+            25 => b.push(Op::Prefetch { mem }),
             24 => b.push(Op::GStore { src: gx, mem: Mem { base: G(1), disp: 1984 } }),
             _ if depth > 0 => {
                 let count = match random.below(4) {
