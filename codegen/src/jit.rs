@@ -4,10 +4,10 @@ use crate::buffer::{ALIGN, AlignedBuffer};
 use crate::entry::{self, Functions, Options};
 use crate::error::CodegenError;
 use crate::kernels::{self, Target};
-use crate::native::{self, Emitter};
+use crate::native::{self, Emitter, Leaves};
 use crate::pool::Pool;
 use crate::portable::{Portable, PortableIsa};
-use crate::program::Program;
+use crate::program::{Kernel, Program};
 use crate::validate::{self, MAX_BUFFERS, Table};
 use crate::wide::WideIsa;
 use cranelift_codegen::ir::types::I64;
@@ -94,6 +94,7 @@ pub struct Symbol<'a> {
 
 /// A kernel's code in memory.
 struct KernelCode {
+    kernel: Kernel,
     name: String,
     address: *const u8,
     bytes: usize,
@@ -119,14 +120,19 @@ pub fn compile(
     let tables = validate::check(program)?;
     let (emitter, target) = choose(options)?;
     let portable = portable_isa(options.baseline)?;
-    let names = native::kernel_names(program, &program.name);
-    let compiled =
-        native::compile_kernels(program, &names, (emitter, &target), &portable, options.threads)?;
+    let leaves = Leaves::new(program);
+    let names = leaves.names(&program.name);
+    let compiled = native::compile_kernels(
+        &leaves.kernels,
+        &names,
+        (emitter, &target),
+        &portable,
+        options.threads,
+    )?;
 
     let builder =
         JITBuilder::with_isa(portable.isa.clone(), cranelift_module::default_libcall_names());
     let mut module = Owner(Some(JITModule::new(builder)));
-    let scratch = compiled.iter().map(|code| code.scratch).max().unwrap_or(0);
     let mut functions = Vec::with_capacity(compiled.len());
     {
         let module = module.get()?;
@@ -142,8 +148,10 @@ pub fn compile(
             functions.push(id);
         }
     }
-    let steps = native::step_codes(program, &compiled, &functions, options.share_from_ns);
     let mut own = Functions::new(module.get()?, &program.name);
+    let linked = native::link(&mut own, program, &leaves, &compiled, &functions)?;
+    let scratch = linked.iter().map(|kernel| kernel.scratch).max().unwrap_or(0);
+    let steps = native::step_codes(program, &linked, options.share_from_ns);
     let entry = entry::define(&mut own, program, &steps, scratch)?;
     let jit = module.get()?;
     jit.finalize_definitions().map_err(|e| CodegenError::module(&program.name, e))?;
@@ -152,7 +160,9 @@ pub fn compile(
         .into_iter()
         .zip(&compiled)
         .zip(&functions)
-        .map(|((name, code), id)| KernelCode {
+        .zip(leaves.kernels)
+        .map(|(((name, code), id), kernel)| KernelCode {
+            kernel,
             name,
             address: address(*id),
             bytes: code.bytes.len(),
@@ -431,7 +441,8 @@ impl CompiledProgram {
     /// The kernels in the vector kernel IR.
     pub fn vir_text(&self) -> Result<String, CodegenError> {
         let mut text = String::new();
-        for (kernel, code) in self.program.kernels.iter().zip(&self.kernels) {
+        for code in &self.kernels {
+            let kernel = &code.kernel;
             text += &kernels::build(kernel, &code.name, &self.target)?.function.to_string();
         }
         Ok(text)
@@ -445,8 +456,8 @@ impl CompiledProgram {
                 let isa = portable_isa(self.baseline)?;
                 let mut compiler = Portable::new(&isa);
                 let mut text = String::new();
-                for (kernel, code) in self.program.kernels.iter().zip(&self.kernels) {
-                    let built = kernels::build(kernel, &code.name, &self.target)?;
+                for code in &self.kernels {
+                    let built = kernels::build(&code.kernel, &code.name, &self.target)?;
                     text += &format!("; {}\n{}\n", code.name, compiler.text(&built.function));
                 }
                 Ok(text)

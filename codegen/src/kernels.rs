@@ -75,6 +75,12 @@ pub fn build(kernel: &Kernel, name: &str, target: &Target) -> Result<BuiltKernel
     let built = match kernel {
         Kernel::Conv(conv) if depthwise::applies(conv) => depthwise::build(conv, name, target),
         Kernel::Conv(conv) => conv::build(conv, name, target),
+        Kernel::Rows(conv) if depthwise::applies(conv) => depthwise::build(conv, name, target),
+        Kernel::Rows(conv) => conv::build_rows(conv, name, target),
+        Kernel::Chain(_) => {
+            let message = "a chain has no function of its own in this form".into();
+            return Err(CodegenError::Kernel { kernel: name.into(), message });
+        }
         Kernel::Winograd(winograd) => winograd::build(winograd, name, target),
         Kernel::MatMul(matmul) => matmul::build(matmul, name, target),
         Kernel::Map(map) => elementwise::build(map, name, target),

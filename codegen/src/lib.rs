@@ -17,6 +17,7 @@ pub mod adapt;
 pub mod asm;
 pub mod bandwidth;
 pub mod buffer;
+mod chain;
 pub mod entry;
 pub mod error;
 pub mod jit;

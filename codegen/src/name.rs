@@ -1,8 +1,8 @@
 //! Names of kernels: they state operation, shape and epilogue, for symbols, profiles and listings.
 
 use crate::program::{
-    Arithmetic, ConvKernel, CopyKernel, Epilogue, Function, Half, Kernel, MapKernel, MatMulKernel,
-    Operand, PoolKernel, Post, Reduction, ResizeKernel,
+    Arithmetic, ChainKernel, ConvKernel, CopyKernel, Epilogue, Function, Half, Kernel, MapKernel,
+    MatMulKernel, Operand, PoolKernel, Post, Reduction, ResizeKernel,
 };
 use std::fmt::Write;
 
@@ -13,6 +13,8 @@ const MAX: usize = 120;
 pub fn kernel(kernel: &Kernel) -> String {
     let mut name = match kernel {
         Kernel::Conv(c) => conv(c),
+        Kernel::Rows(c) => conv(c) + "_rows",
+        Kernel::Chain(c) => chain(c),
         // `winograd4_3x3_..`: the number is the tile's.
         Kernel::Winograd(w) => conv(&w.conv).replacen("conv", &format!("winograd{}", w.tile), 1),
         Kernel::MatMul(m) => matmul(m),
@@ -82,6 +84,22 @@ fn conv(c: &ConvKernel) -> String {
         name.push_str("_nchw");
     }
     name + &epilogue(&c.epilogue)
+}
+
+/// The first stage, and of the others window, step and channels: `.._then_3x3s2_96_then_1x1_24`.
+fn chain(chain: &ChainKernel) -> String {
+    let mut name = String::from("chain");
+    for (i, c) in chain.stages.iter().enumerate() {
+        if i == 0 {
+            let _ = write!(name, "_{}", sizes(&[c.batch, c.in_h, c.in_w, c.in_c]));
+        }
+        let _ = write!(name, "_{}", sizes(&c.kernel));
+        if c.stride != [1, 1] {
+            let _ = write!(name, "s{}", sizes(&c.stride));
+        }
+        let _ = write!(name, "_{}{}", c.out_c, epilogue(&c.epilogue));
+    }
+    name
 }
 
 fn matmul(m: &MatMulKernel) -> String {

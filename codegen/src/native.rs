@@ -1,6 +1,7 @@
 //! Kernels as machine code, whatever becomes of it: called in this process or put into an object.
 
-use crate::entry::StepCode;
+use crate::chain;
+use crate::entry::{Functions, StepCode};
 use crate::error::CodegenError;
 use crate::kernels::{self, Target};
 use crate::name;
@@ -9,7 +10,8 @@ use crate::program::{Kernel, Program};
 use crate::vir;
 use crate::wide::{self, WideIsa};
 use cranelift_codegen::isa::unwind::UnwindInfo;
-use cranelift_module::FuncId;
+use cranelift_module::{FuncId, Module};
+use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -46,24 +48,91 @@ pub(crate) fn wide_target(isa: WideIsa) -> Target {
     }
 }
 
-/// Symbols of a program's kernels, which begin with `prefix`.
-pub(crate) fn kernel_names(program: &Program, prefix: &str) -> Vec<String> {
-    let kernels = program.kernels.iter().enumerate();
-    kernels.map(|(i, kernel)| format!("{prefix}_k{i}_{}", name::kernel(kernel))).collect()
+/// The kernels of a program that an emitter makes code of: chains as the kernels of their stages.
+pub(crate) struct Leaves {
+    /// The kernels, each once.
+    pub kernels: Vec<Kernel>,
+    /// For each kernel of the program the numbers of its own, or its stages'.
+    of: Vec<Vec<usize>>,
+}
+
+impl Leaves {
+    /// The leaves of a program, in order of appearance.
+    pub fn new(program: &Program) -> Leaves {
+        let mut kernels = Vec::new();
+        let mut numbers: HashMap<Kernel, usize> = HashMap::new();
+        let mut number = |kernel: Kernel| {
+            *numbers.entry(kernel).or_insert_with_key(|kernel| {
+                kernels.push(kernel.clone());
+                kernels.len() - 1
+            })
+        };
+        let of = program.kernels.iter().map(|kernel| match kernel {
+            Kernel::Chain(chain) => chain.stage_kernels().map(&mut number).collect(),
+            kernel => vec![number(kernel.clone())],
+        });
+        let of = of.collect();
+        Leaves { kernels, of }
+    }
+
+    /// Their symbols, which begin with `prefix`.
+    pub fn names(&self, prefix: &str) -> Vec<String> {
+        let kernels = self.kernels.iter().enumerate();
+        kernels.map(|(i, kernel)| format!("{prefix}_k{i}_{}", name::kernel(kernel))).collect()
+    }
+}
+
+/// What steps need to know of a kernel's function.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Linked {
+    pub function: FuncId,
+    units: usize,
+    /// Bytes of scratch memory that a thread needs.
+    pub scratch: usize,
+    cost: u64,
+}
+
+/// The functions of a program's kernels, of which those of the leaves are defined; defines those of
+/// chains.
+pub(crate) fn link<M: Module>(
+    own: &mut Functions<M>,
+    program: &Program,
+    leaves: &Leaves,
+    codes: &[Code],
+    functions: &[FuncId],
+) -> Result<Vec<Linked>, CodegenError> {
+    let mut linked = Vec::with_capacity(program.kernels.len());
+    for (i, (kernel, leaves)) in program.kernels.iter().zip(&leaves.of).enumerate() {
+        let Kernel::Chain(chain) = kernel else {
+            let Code { units, scratch, cost, .. } = codes[leaves[0]];
+            linked.push(Linked { function: functions[leaves[0]], units, scratch, cost });
+            continue;
+        };
+        let stages: Vec<FuncId> = leaves.iter().map(|leaf| functions[*leaf]).collect();
+        let name = format!("c{i}_{}", name::kernel(kernel));
+        let function = chain::define(own, &name, chain, &stages)?;
+        let inner = leaves.iter().map(|leaf| codes[*leaf].scratch).max().unwrap_or(0);
+        let scratch = chain::Layout::new(chain).bytes() + inner;
+        if scratch >= 1 << 31 {
+            let message = format!("needs {scratch} bytes of scratch memory a thread");
+            return Err(CodegenError::Kernel { kernel: name, message });
+        }
+        let cost = leaves.iter().map(|leaf| codes[*leaf].cost).sum();
+        linked.push(Linked { function, units: chain::units(chain), scratch, cost });
+    }
+    Ok(linked)
 }
 
 /// The steps of a program with the functions of its kernels. Those that take less than
 /// `share_from_ns` are not shared among threads.
 pub(crate) fn step_codes(
     program: &Program,
-    kernels: &[Code],
-    functions: &[FuncId],
+    kernels: &[Linked],
     share_from_ns: u64,
 ) -> Vec<StepCode> {
     let step = |kernel: usize| {
-        let code = &kernels[kernel];
-        let shared = code.cost >= share_from_ns && code.units > 1;
-        StepCode { function: functions[kernel], units: code.units, shared }
+        let Linked { function, units, cost, .. } = kernels[kernel];
+        StepCode { function, units, shared: cost >= share_from_ns && units > 1 }
     };
     program.steps.iter().map(|one| step(one.kernel)).collect()
 }
@@ -71,7 +140,7 @@ pub(crate) fn step_codes(
 /// Builds and compiles all kernels on several threads (0: one a core). Which thread compiles a kernel
 /// does not change its code.
 pub(crate) fn compile_kernels(
-    program: &Program,
+    kernels: &[Kernel],
     names: &[String],
     (emitter, target): (Emitter, &Target),
     portable: &PortableIsa,
@@ -88,7 +157,7 @@ pub(crate) fn compile_kernels(
         let mut compiler = Portable::new(portable);
         loop {
             let i = next.fetch_add(1, Ordering::Relaxed);
-            let (Some(kernel), Some(name)) = (program.kernels.get(i), names.get(i)) else {
+            let (Some(kernel), Some(name)) = (kernels.get(i), names.get(i)) else {
                 return;
             };
             let result = compile_kernel(kernel, name, (emitter, target), &mut compiler);

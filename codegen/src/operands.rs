@@ -6,8 +6,8 @@ use crate::kernels::widen::BLOCK;
 use crate::name;
 use crate::pack;
 use crate::program::{
-    ConvKernel, CopyKernel, Kernel, MapKernel, MatMulKernel, Operand, PoolKernel, Post,
-    WinogradKernel,
+    ChainKernel, ConvKernel, CopyKernel, Kernel, MapKernel, MatMulKernel, Operand, PoolKernel,
+    Post, WinogradKernel,
 };
 
 /// Byte offsets within an operand fit in 31 bits.
@@ -51,6 +51,14 @@ fn list(kernel: &Kernel) -> Checked<Vec<OperandInfo>> {
         Kernel::Conv(c) => {
             check_conv(c)?;
             result.conv(c, pack::conv_bytes(c)?)?;
+        }
+        Kernel::Rows(c) => {
+            check_conv(c)?;
+            result.conv(c, pack::conv_bytes(c)?)?;
+        }
+        Kernel::Chain(chain) => {
+            check_chain(chain)?;
+            result.chain(chain)?;
         }
         Kernel::Winograd(w) => {
             check_winograd(w)?;
@@ -166,6 +174,20 @@ impl List {
         self.epilogue(&c.epilogue, &out, Some(c.batch))
     }
 
+    fn chain(&mut self, chain: &ChainKernel) -> Checked<()> {
+        let [first, .., last] = &chain.stages[..] else { return Err("no chain of stages".into()) };
+        self.add(Role::Input, &[first.batch, first.in_h, first.in_w, first.in_c])?;
+        for c in &chain.stages {
+            self.raw(Role::Weights, pack::conv_bytes(c)?)?;
+        }
+        self.add(Role::Output, &[last.batch, last.out_h, last.out_w, last.out_c])?;
+        for c in &chain.stages {
+            let out = [c.batch, c.out_h, c.out_w, c.out_c];
+            self.epilogue(&c.epilogue, &out, Some(c.batch))?;
+        }
+        Ok(())
+    }
+
     /// The operands of the binary steps; `images` if operands by image are possible.
     fn epilogue(&mut self, posts: &[Post], out: &[usize], images: Option<usize>) -> Checked<()> {
         if posts.len() > MAX_POSTS {
@@ -235,6 +257,30 @@ fn check_conv(c: &ConvKernel) -> Checked<()> {
         true => Ok(()),
         false => Err("its windows reach over more than 2 GiB".into()),
     }
+}
+
+fn check_chain(chain: &ChainKernel) -> Checked<()> {
+    for c in &chain.stages {
+        check_conv(c)?;
+    }
+    let (Some(last), 2..) = (chain.stages.last(), chain.stages.len()) else {
+        return Err("a chain has at least two stages".into());
+    };
+    for pair in chain.stages.windows(2) {
+        let [from, to] = [&pair[0], &pair[1]];
+        let made = [from.batch, from.out_h, from.out_w, from.out_c];
+        let read = [to.batch, to.in_h, to.in_w, to.in_c];
+        if made != read || to.input_nchw {
+            return Err(format!("a stage makes {made:?}, and the next reads {read:?}"));
+        }
+        if crate::kernels::epilogue::operand_kinds(&from.epilogue).any(|k| k == Operand::Full) {
+            return Err("only the last stage may read another map".into());
+        }
+    }
+    if !(1..=last.out_h).contains(&chain.rows) {
+        return Err(format!("bands of {} rows of a map of {}", chain.rows, last.out_h));
+    }
+    Ok(())
 }
 
 fn check_winograd(w: &WinogradKernel) -> Checked<()> {

@@ -21,7 +21,9 @@ use crate::program::{ConvKernel, Kernel};
 /// Bytes of a kernel's packed weights, a multiple of 64; 0 for kernels without any.
 pub fn packed_bytes(kernel: &Kernel) -> usize {
     match kernel {
-        Kernel::Conv(conv) => conv_bytes(conv).map_or(0, |n| usize::try_from(n).unwrap_or(0)),
+        Kernel::Conv(conv) | Kernel::Rows(conv) => {
+            conv_bytes(conv).map_or(0, |n| usize::try_from(n).unwrap_or(0))
+        }
         Kernel::Winograd(w) => usize::try_from(winograd::bytes(w)).unwrap_or(0),
         _ => 0,
     }
@@ -62,7 +64,7 @@ pub fn pack(kernel: &Kernel, tensors: &[&[f32]], out: &mut [u8]) -> Result<(), C
         return Err(fail(format!("{} bytes for {bytes} bytes of packed weights", out.len())));
     }
     let c = match kernel {
-        Kernel::Conv(c) => c,
+        Kernel::Conv(c) | Kernel::Rows(c) => c,
         Kernel::Winograd(w) => &w.conv,
         _ if tensors.is_empty() => return Ok(()),
         _ => return Err(fail("it has no weights to pack".into())),

@@ -59,6 +59,12 @@ pub enum Kernel {
     Conv(ConvKernel),
     /// A dense 3x3 convolution with step 1, by Winograd's algorithm. Operands as of a convolution.
     Winograd(WinogradKernel),
+    /// A convolution whose units are single rows of the output map, as the stages of a chain need
+    /// them. Operands as of a convolution.
+    Rows(ConvKernel),
+    /// Convolutions one after the other, depth first. Operands: `x`, the packed weights of each stage,
+    /// `out`, then the epilogues' operands, stage by stage. See [`ChainKernel`].
+    Chain(ChainKernel),
     /// Batched matrix product. Operands: `a`, `b`, `out`, then the epilogue's.
     MatMul(MatMulKernel),
     /// Elementwise arithmetic with broadcasting. Operands: the map's inputs, then `out`.
@@ -182,6 +188,29 @@ pub struct WinogradKernel {
     pub conv: ConvKernel,
     /// Rows and columns of an output tile: 2 (16 products for 36) or 4 (36 products for 144).
     pub tile: usize,
+}
+
+/// Convolutions, each of which reads what the one before makes, computed band by band: a few rows of
+/// the last map, and of each map before it the rows that those need. The maps between stages exist
+/// only as these rows, in scratch memory; rows that two bands need are made once where one thread computes
+/// both.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ChainKernel {
+    /// At least two. Only the last may have `Full` operands in its epilogue, and only the first read
+    /// `[N, C, H, W]`.
+    pub stages: Vec<ConvKernel>,
+    /// Rows of the last map in a band.
+    pub rows: usize,
+}
+
+impl ChainKernel {
+    /// The kernels that compute the stages, a row of the map a unit.
+    pub fn stage_kernels(&self) -> impl Iterator<Item = Kernel> {
+        self.stages.iter().map(|c| match crate::kernels::depthwise::applies(c) {
+            true => Kernel::Conv(c.clone()),
+            false => Kernel::Rows(c.clone()),
+        })
+    }
 }
 
 impl WinogradKernel {

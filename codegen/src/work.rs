@@ -77,6 +77,8 @@ pub enum Class {
     Depthwise,
     /// Other convolutions in groups.
     Grouped,
+    /// Several convolutions depth first.
+    Chain,
     /// Products of two activations, as in attention.
     Product,
     /// Elementwise arithmetic that no epilogue took.
@@ -103,6 +105,7 @@ impl Class {
             Class::Dense => "dense",
             Class::Depthwise => "depthwise",
             Class::Grouped => "grouped",
+            Class::Chain => "depth first",
             Class::Product => "product",
             Class::Elementwise => "elementwise",
             Class::Pooling => "pooling",
@@ -125,12 +128,15 @@ impl Kernel {
     /// The class that profiles count the kernel under.
     pub fn class(&self) -> Class {
         match self {
-            Kernel::Conv(c) if c.groups > 1 && c.groups == c.in_c && c.groups == c.out_c => {
-                Class::Depthwise
+            Kernel::Conv(c) | Kernel::Rows(c) if c.groups > 1 => {
+                match c.groups == c.in_c && c.groups == c.out_c {
+                    true => Class::Depthwise,
+                    false => Class::Grouped,
+                }
             }
-            Kernel::Conv(c) if c.groups > 1 => Class::Grouped,
-            Kernel::Conv(c) if c.kernel == [1, 1] => Class::Pointwise,
-            Kernel::Conv(_) | Kernel::Winograd(_) => Class::Dense,
+            Kernel::Conv(c) | Kernel::Rows(c) if c.kernel == [1, 1] => Class::Pointwise,
+            Kernel::Conv(_) | Kernel::Rows(_) | Kernel::Winograd(_) => Class::Dense,
+            Kernel::Chain(_) => Class::Chain,
             Kernel::MatMul(_) => Class::Product,
             Kernel::Map(_) => Class::Elementwise,
             Kernel::Pool(_) => Class::Pooling,
@@ -147,7 +153,23 @@ impl Kernel {
     /// What the kernel has to do.
     pub fn work(&self) -> Work {
         match self {
-            Kernel::Conv(c) => conv(c),
+            Kernel::Conv(c) | Kernel::Rows(c) => conv(c),
+            Kernel::Chain(chain) => {
+                // The maps between stages are neither read from afar nor written there.
+                let mut all: Work = chain.stages.iter().map(conv).sum();
+                for pair in chain.stages.windows(2) {
+                    let (made, read) = (conv(&pair[0]).written, conv(&pair[1]));
+                    let beside = operands(
+                        &pair[1].epilogue,
+                        values_out(&pair[1]),
+                        pair[1].batch,
+                        pair[1].out_c,
+                    );
+                    all.written -= made;
+                    all.read -= read.read - beside * VALUE;
+                }
+                all
+            }
             // Counted as the plain convolution that it computes, but with the weights it reads.
             Kernel::Winograd(w) => {
                 let transformed = values(&[w.points(), w.conv.in_c, w.conv.out_c]);
@@ -245,8 +267,12 @@ fn touched(input: usize, outputs: usize, stride: usize, taps: [usize; 2], pad: u
     seen.iter().filter(|seen| **seen).count()
 }
 
+fn values_out(c: &ConvKernel) -> u64 {
+    values(&[c.batch, c.out_h, c.out_w, c.out_c])
+}
+
 fn conv(c: &ConvKernel) -> Work {
-    let out = values(&[c.batch, c.out_h, c.out_w, c.out_c]);
+    let out = values_out(c);
     let filter = values(&[c.in_c / c.groups, c.kernel[0], c.kernel[1]]);
     let rows = touched(c.in_h, c.out_h, c.stride[0], [c.kernel[0], c.dilation[0]], c.pad[0]);
     let columns = touched(c.in_w, c.out_w, c.stride[1], [c.kernel[1], c.dilation[1]], c.pad[1]);

@@ -27,8 +27,16 @@ const UNITS: usize = 16;
 /// Builds the kernel.
 pub fn build(conv: &ConvKernel, name: &str, target: &Target) -> BuiltKernel {
     match is_flat(conv) {
-        true => flat(conv, name, target),
-        false => windows(conv, name, target),
+        true => flat(conv, name, target, false),
+        false => windows(conv, name, target, false),
+    }
+}
+
+/// Builds the kernel such that a unit is a row of the output map.
+pub fn build_rows(conv: &ConvKernel, name: &str, target: &Target) -> BuiltKernel {
+    match is_flat(conv) {
+        true => flat(conv, name, target, true),
+        false => windows(conv, name, target, true),
     }
 }
 
@@ -100,10 +108,14 @@ fn image_offset(b: &mut Builder, c: &ConvKernel, image: G) -> Option<G> {
 }
 
 /// A kernel of 1x1 and step 1: rows are pixels.
-fn flat(c: &ConvKernel, name: &str, target: &Target) -> BuiltKernel {
+fn flat(c: &ConvKernel, name: &str, target: &Target, by_rows: bool) -> BuiltKernel {
     // Images stay apart only where an operand depends on the image.
-    let images = if by_image(&c.epilogue) { c.batch } else { 1 };
-    let rows = c.batch / images * c.out_h * c.out_w;
+    let images = match by_image(&c.epilogue) {
+        _ if by_rows => c.batch * c.out_h,
+        true => c.batch,
+        false => 1,
+    };
+    let rows = c.batch * c.out_h * c.out_w / images;
     let (in_group, n) = (c.in_c / c.groups, c.out_c / c.groups);
     let weights = in_group * c.out_c * 4;
     let mut gemm = Gemm {
@@ -121,7 +133,9 @@ fn flat(c: &ConvKernel, name: &str, target: &Target) -> BuiltKernel {
         streamed: weights > SMALL_WEIGHTS,
     };
     let split = Split::new(rows, gemm.tile.0);
-    let block = if weights <= SMALL_WEIGHTS {
+    let block = if by_rows {
+        split.tiles()
+    } else if weights <= SMALL_WEIGHTS {
         // Few rows at a time: they stay in the first-level cache.
         let fitting = (64 << 10) / (split.height * c.in_c * 4).max(1);
         split.tiles().div_ceil(2 * UNITS).min(fitting).max(1)
@@ -129,14 +143,17 @@ fn flat(c: &ConvKernel, name: &str, target: &Target) -> BuiltKernel {
         BLOCK_ROWS.div_ceil(split.height)
     };
     let block = match epilogue::is_heavy(&c.epilogue) {
-        true => block.min(LONG_EPILOGUE_ROWS / split.height),
-        false => block,
+        true if !by_rows => block.min(LONG_EPILOGUE_ROWS / split.height),
+        _ => block,
     };
     let (row_blocks, block) = equal_blocks(split.tiles(), block);
     gemm.line_rows = block * split.height;
     let (passes, _) = gemm.passes(target.lanes);
-    let (blocks, block_passes) =
-        if c.groups > 1 { (1, passes) } else { column_blocks(images * row_blocks, passes) };
+    let (blocks, block_passes) = if c.groups > 1 || by_rows {
+        (1, passes)
+    } else {
+        column_blocks(images * row_blocks, passes)
+    };
 
     let (mut b, params) = begin(name, target);
     let scratch = gemm.buffer_bytes(target.lanes);
@@ -152,7 +169,11 @@ fn flat(c: &ConvKernel, name: &str, target: &Target) -> BuiltKernel {
         let a = b.g_address(x, row, gemm.a_stride, 0);
         let out = b.g_imm(GImmOp::Mul, row, gemm.out_stride);
         let w = params.operand(b, 1);
-        let image = image_offset(b, c, index[0]);
+        let image = match by_rows && by_image(&c.epilogue) {
+            true => b.g_div_rem(index[0], c.out_h).0,
+            false => index[0],
+        };
+        let image = image_offset(b, c, image);
         let span = unit_passes(b, index[2], blocks, block_passes, passes);
         let lines = split.line(&tiles);
         let zero = b.g_const(0);
@@ -303,7 +324,7 @@ fn window_runs(c: &ConvKernel, row_bytes: usize) -> Runs {
 }
 
 /// A window larger than a pixel, or a step: lines of tiles are rows of the output.
-fn windows(c: &ConvKernel, name: &str, target: &Target) -> BuiltKernel {
+fn windows(c: &ConvKernel, name: &str, target: &Target, by_rows: bool) -> BuiltKernel {
     let reach = |axis: usize, outputs: usize| {
         (outputs - 1) * c.stride[axis] + (c.kernel[axis] - 1) * c.dilation[axis] + 1
     };
@@ -311,7 +332,9 @@ fn windows(c: &ConvKernel, name: &str, target: &Target) -> BuiltKernel {
     let direct = inside && !(c.input_nchw && c.in_c > 1);
     let (group, n) = (c.in_c / c.groups, c.out_c / c.groups);
     let weights = c.kernel[0] * c.kernel[1] * group * c.out_c * 4;
-    let block = if weights <= SMALL_WEIGHTS {
+    let block = if by_rows {
+        1
+    } else if weights <= SMALL_WEIGHTS {
         (c.batch * c.out_h).div_ceil(UNITS).clamp(1, 8)
     } else {
         BLOCK_ROWS.div_ceil(c.out_w)
@@ -339,8 +362,11 @@ fn windows(c: &ConvKernel, name: &str, target: &Target) -> BuiltKernel {
     gemm.runs = window_runs(c, row_bytes);
     let split = Split::new(c.out_w, gemm.tile.0);
     let (passes, _) = gemm.passes(target.lanes);
-    let (blocks, block_passes) =
-        if c.groups > 1 { (1, passes) } else { column_blocks(c.batch * row_blocks, passes) };
+    let (blocks, block_passes) = if c.groups > 1 || by_rows {
+        (1, passes)
+    } else {
+        column_blocks(c.batch * row_blocks, passes)
+    };
 
     let (mut b, params) = begin(name, target);
     if !direct {

@@ -17,7 +17,7 @@ use crate::buffer::ALIGN;
 use crate::entry::{self, Functions};
 use crate::error::CodegenError;
 use crate::kernels::Target;
-use crate::native::{self, Code, Emitter};
+use crate::native::{self, Code, Emitter, Leaves};
 use crate::portable::PortableIsa;
 use crate::program::Program;
 use crate::validate;
@@ -187,24 +187,27 @@ pub fn build(
     let mut module = Writer::new(program, options, portable.isa.clone())?;
     let mut levels = Vec::new();
     let (mut code, mut scratch) = (Vec::new(), 0);
+    let leaves = Leaves::new(program);
     for &level in &options.levels {
         let prefix = format!("{}_{}", program.name, level.name());
-        let names = native::kernel_names(program, &prefix);
+        let names = leaves.names(&prefix);
         let (emitter, target) = level.emitter(&options.target);
         let kernels = native::compile_kernels(
-            program,
+            &leaves.kernels,
             &names,
             (emitter, &target),
             &portable,
             options.compile_threads,
         )?;
-        let scratch_of = kernels.iter().map(|kernel| kernel.scratch).max().unwrap_or(0);
-        scratch = scratch.max(scratch_of);
         code.push((level, kernels.iter().map(|kernel| kernel.bytes.len()).sum()));
         let functions = module.kernels(&names, kernels.as_slice())?;
-        let steps = native::step_codes(program, &kernels, &functions, options.share_from_ns);
-        let entry =
-            module.define(&prefix, |own| entry::define(own, program, &steps, scratch_of))?;
+        let (entry, scratch_of) = module.define(&prefix, |own| {
+            let linked = native::link(own, program, &leaves, &kernels, &functions)?;
+            let scratch = linked.iter().map(|kernel| kernel.scratch).max().unwrap_or(0);
+            let steps = native::step_codes(program, &linked, options.share_from_ns);
+            Ok((entry::define(own, program, &steps, scratch)?, scratch))
+        })?;
+        scratch = scratch.max(scratch_of);
         levels.push(LevelCode { steps: entry.steps, rank: level.rank() });
     }
     let external = options.external_weights.then(|| Header::of(weights));

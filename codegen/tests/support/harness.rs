@@ -6,7 +6,7 @@ use netwright_codegen::jit::{Backend, CompileOptions, CompiledProgram, compile};
 use netwright_codegen::operands::{Role, operands};
 use netwright_codegen::pack::{pack, packed_bytes};
 use netwright_codegen::pool::Pool;
-use netwright_codegen::program::{Half, Kernel, Place, Program, Step, WinogradKernel};
+use netwright_codegen::program::{Half, Kernel, Place, Program, Step};
 use netwright_codegen::wide::WideIsa;
 
 /// A back end with its instruction set.
@@ -52,8 +52,9 @@ pub fn program(kernel: &Kernel) -> Program {
                 Place::Input(program.inputs.len() - 1)
             }
             Role::Weights => {
-                program.weights_bytes = operand.bytes;
-                Place::Weights(0)
+                let offset = program.weights_bytes.next_multiple_of(64);
+                program.weights_bytes = offset + operand.bytes;
+                Place::Weights(offset)
             }
             Role::Output => {
                 program.outputs.push(operand.bytes);
@@ -68,15 +69,29 @@ pub fn program(kernel: &Kernel) -> Program {
 /// Random operands of a kernel, the output left out; for a convolution weight and bias unpacked.
 pub fn random_operands(kernel: &Kernel) -> Vec<Vec<f32>> {
     let mut result = vec![];
+    let stages = match kernel {
+        Kernel::Conv(c) | Kernel::Rows(c) => vec![c],
+        Kernel::Winograd(w) => vec![&w.conv],
+        Kernel::Chain(chain) => chain.stages.iter().collect(),
+        _ => vec![],
+    };
+    let mut stages = stages.into_iter();
     for (i, operand) in operands(kernel).unwrap().into_iter().enumerate() {
+        if operand.role == Role::Weights
+            && let Some(c) = stages.next()
+        {
+            let k = c.in_c / c.groups * c.kernel[0] * c.kernel[1];
+            // The sums of all stages of a chain are of about the same size.
+            let chain = matches!(kernel, Kernel::Chain(_));
+            let scale = if chain { (k as f32).sqrt().recip() } else { 1.0 };
+            let weight = random(c.out_c * k, 7 * i as u64 + 1);
+            result.push(weight.into_iter().map(|w| w * scale).collect());
+            result.push(random(c.out_c, 7 * i as u64 + 2));
+            continue;
+        }
         let seed = 7 * i as u64 + 1;
         match (operand.role, kernel) {
             (Role::Output, _) => {}
-            (Role::Weights, Kernel::Conv(c) | Kernel::Winograd(WinogradKernel { conv: c, .. })) => {
-                let k = c.in_c / c.groups * c.kernel[0] * c.kernel[1];
-                result.push(random(c.out_c * k, seed));
-                result.push(random(c.out_c, seed + 1));
-            }
             (Role::Weights, Kernel::Gather { len, count, .. }) => {
                 result.push((0..*count).map(|i| f32::from_bits((i * 7 % len) as u32)).collect());
             }
@@ -148,7 +163,16 @@ fn split(kernel: &Kernel, values: &[Vec<f32>]) -> (Vec<Vec<f32>>, Vec<u8>) {
     let mut inputs = values.to_vec();
     let mut weights = vec![];
     match kernel {
-        Kernel::Conv(_) | Kernel::Winograd(_) => {
+        Kernel::Chain(chain) => {
+            for (c, tensors) in chain.stages.iter().zip(values[1..].chunks(2)) {
+                let kernel = Kernel::Conv(c.clone());
+                let mut packed = vec![0xff; packed_bytes(&kernel)];
+                pack(&kernel, &[&tensors[0], &tensors[1]], &mut packed).unwrap();
+                weights.extend(packed);
+            }
+            inputs.drain(1..1 + 2 * chain.stages.len());
+        }
+        Kernel::Conv(_) | Kernel::Rows(_) | Kernel::Winograd(_) => {
             weights = vec![0xff; packed_bytes(kernel)];
             pack(kernel, &[&values[1], &values[2]], &mut weights).unwrap();
             inputs.drain(1..3);

@@ -104,7 +104,19 @@ fn epilogue(posts: &[Post], values: &mut [f64], images: usize, c: usize, operand
 pub fn run(kernel: &Kernel, operands: &[Vec<f32>]) -> Vec<f64> {
     let x = &operands[0];
     match kernel {
-        Kernel::Conv(c) | Kernel::Winograd(WinogradKernel { conv: c, .. }) => {
+        Kernel::Chain(chain) => {
+            let mut value: Vec<f64> = x.iter().map(|v| f64::from(*v)).collect();
+            let mut next = 1 + 2 * chain.stages.len();
+            for (c, tensors) in chain.stages.iter().zip(operands[1..].chunks(2)) {
+                value = conv(c, &value, &tensors[0], &tensors[1]);
+                epilogue(&c.epilogue, &mut value, c.batch, c.out_c, &operands[next..]);
+                next += c.epilogue.iter().filter(|p| matches!(p, Post::Binary(..))).count();
+            }
+            value
+        }
+        Kernel::Conv(c) | Kernel::Rows(c) | Kernel::Winograd(WinogradKernel { conv: c, .. }) => {
+            let x: Vec<f64> = x.iter().map(|v| f64::from(*v)).collect();
+            let x = &x;
             let mut out = conv(c, x, &operands[1], &operands[2]);
             epilogue(&c.epilogue, &mut out, c.batch, c.out_c, &operands[3..]);
             out
@@ -229,13 +241,11 @@ fn dot(index: &[usize], strides: &[usize]) -> usize {
     index.iter().zip(strides).map(|(i, s)| i * s).sum()
 }
 
-fn conv(c: &ConvKernel, x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f64> {
+fn conv(c: &ConvKernel, x: &[f64], weight: &[f32], bias: &[f32]) -> Vec<f64> {
     let (inputs, outputs) = (c.in_c / c.groups, c.out_c / c.groups);
-    let at = |n: usize, y: usize, z: usize, ch: usize| {
-        f64::from(match c.input_nchw {
-            true => x[((n * c.in_c + ch) * c.in_h + y) * c.in_w + z],
-            false => x[((n * c.in_h + y) * c.in_w + z) * c.in_c + ch],
-        })
+    let at = |n: usize, y: usize, z: usize, ch: usize| match c.input_nchw {
+        true => x[((n * c.in_c + ch) * c.in_h + y) * c.in_w + z],
+        false => x[((n * c.in_h + y) * c.in_w + z) * c.in_c + ch],
     };
     let mut out = vec![];
     for index in indices(&[c.batch, c.out_h, c.out_w, c.out_c]) {
