@@ -41,6 +41,8 @@ pub struct RunOptions {
     pub features: bool,
     /// Use Winograd's algorithm for 3x3 convolutions where it is faster.
     pub winograd: bool,
+    /// Compute convolutions that follow each other depth first where it is estimated to be faster.
+    pub depth_first: bool,
 }
 
 impl Default for RunOptions {
@@ -51,6 +53,7 @@ impl Default for RunOptions {
             threads: 0,
             features: false,
             winograd: true,
+            depth_first: true,
         }
     }
 }
@@ -72,6 +75,7 @@ impl RunOptions {
             },
             features: self.features,
             winograd: self.winograd,
+            depth_first: self.depth_first,
             ..Options::default()
         };
         let isa = match self.cpu.as_str() {

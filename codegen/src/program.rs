@@ -204,6 +204,11 @@ pub struct ChainKernel {
 }
 
 impl ChainKernel {
+    /// Bytes of the rows of the maps between stages, which each thread holds.
+    pub fn held_bytes(&self) -> usize {
+        crate::chain::Layout::new(self).bytes()
+    }
+
     /// The kernels that compute the stages, a row of the map a unit.
     pub fn stage_kernels(&self) -> impl Iterator<Item = Kernel> {
         self.stages.iter().map(|c| match crate::kernels::depthwise::applies(c) {

@@ -3,6 +3,7 @@
 mod plan_common;
 
 use netwright_compiler::driver::{Backend, InterpretedNetwork, Network, Options, compile};
+use netwright_compiler::plan::Way;
 use netwright_ir::{
     Act, Binary, Conv, Graph, Interpolation, NodeId, Op, PadMode, Padding, Pool, PoolKind, Reduce,
     Unary,
@@ -361,10 +362,45 @@ fn winograd_is_a_choice() {
     for (winograd, reason) in [(true, "instead of"), (false, "asked for")] {
         let code = compile(&net.graph, &Options { winograd, ..Options::default() }).unwrap();
         let [choice] = &code.plan().choices[..] else { panic!("one convolution, one choice") };
-        assert_eq!(choice.tile.is_some(), winograd);
+        assert_eq!(matches!(choice.way, Way::Winograd(_)), winograd);
         assert!(choice.to_string().contains(reason), "{choice}");
         let plan = code.plan().to_string();
         assert_eq!(plan.contains(" winograd4_3x3_1x17x22x24_to_17x22x40"), winograd, "{plan}");
+    }
+}
+
+#[test]
+fn depth_first_is_a_choice() {
+    for (stride, batch) in [(1, 1), (2, 2)] {
+        let (mut net, x) = Net::new(&[batch, 45, 50, 12]);
+        let y = net.conv(x, 60, window(1, 1, 0, 1), true);
+        let y = net.op(act(Act::Silu), &[y]);
+        let y = net.conv(y, 60, window(3, stride, 1, 60), true);
+        let y = net.op(act(Act::Relu), &[y]);
+        let mut y = net.conv(y, 12, window(1, 1, 0, 1), true);
+        if stride == 1 {
+            y = net.op(Op::Binary(Binary::Add), &[y, x]);
+        }
+        net.output("y", y);
+        check(&net.graph, 1e-5);
+        let params = |index| param_tensor(&net.graph, index);
+        let mut results = Vec::new();
+        for depth_first in [true, false] {
+            let options = Options { depth_first, ..Options::default() };
+            let code = Arc::new(compile(&net.graph, &options).unwrap());
+            let choices = &code.plan().choices[..];
+            let chosen = choices.iter().any(|c| matches!(c.way, Way::DepthFirst(2..)));
+            assert_eq!(chosen, depth_first, "{choices:?}");
+            let arena = code.plan().program.arena_bytes;
+            let weights = Arc::new(code.pack(&params).unwrap());
+            let mut network = code.network(weights, 2).unwrap();
+            let x = image(&network.inputs()[0].shape, 3);
+            let y = network.run_to_vec(&[&x]).unwrap().swap_remove(0);
+            results.push((arena, y.iter().map(|v| v.to_bits()).collect::<Vec<_>>()));
+        }
+        let [(small, depth_first), (large, by_stages)] = &results[..] else { panic!("two ways") };
+        assert!(depth_first == by_stages, "the bits differ");
+        assert!(3 * small < *large, "an arena of {small} instead of {large} bytes");
     }
 }
 

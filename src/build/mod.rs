@@ -47,6 +47,8 @@ pub struct BuildOptions {
     pub external_weights: bool,
     /// Use Winograd's algorithm where it is estimated to be faster; its weights are larger.
     pub winograd: bool,
+    /// Compute convolutions that follow each other depth first where it is estimated to be faster.
+    pub depth_first: bool,
     /// Store packed weights as halves; the arithmetic stays `f32`.
     pub half: Option<Half>,
     /// Take images as bytes, `[N, H, W, C]`, as a camera or decoder gives them.
@@ -64,6 +66,7 @@ impl Default for BuildOptions {
             threads: 0,
             external_weights: false,
             winograd: true,
+            depth_first: true,
             half: None,
             bytes: false,
             origin: String::new(),
@@ -111,6 +114,7 @@ impl Build {
                 ..ObjectOptions::new(target.clone())
             },
             winograd: options.winograd,
+            depth_first: options.depth_first,
             half: options.half,
             levels: if options.bytes { Some(values_of_levels(network)?) } else { None },
             sample: match options.half {

@@ -51,6 +51,10 @@ pub struct MachineArgs {
     /// smaller rounding errors
     #[arg(long)]
     pub no_winograd: bool,
+    /// Compute each convolution over its whole map before the next, never several of them band by band: with larger
+    /// workspace
+    #[arg(long)]
+    pub no_depth_first: bool,
 }
 
 impl MachineArgs {

@@ -28,6 +28,7 @@ pub fn run(args: &BuildArgs) -> Outcome {
         threads: machine.threads.map_or(0, usize::from),
         external_weights: args.external_weights,
         winograd: !machine.no_winograd,
+        depth_first: !machine.no_depth_first,
         half: match args.weights_as {
             WeightsAs::F32 => None,
             WeightsAs::F16 => Some(Half::F16),

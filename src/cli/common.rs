@@ -101,12 +101,13 @@ pub fn run_options(machine: &MachineArgs, backend: BackendArg) -> RunOptions {
         threads: machine.threads(),
         features: false,
         winograd: !machine.no_winograd,
+        depth_first: !machine.no_depth_first,
     }
 }
 
 /// How to plan.
 pub fn plan_options(machine: &MachineArgs) -> plan::Options {
-    plan::Options { winograd: !machine.no_winograd }
+    plan::Options { winograd: !machine.no_winograd, depth_first: !machine.no_depth_first }
 }
 
 /// Names a session's kernels for `perf`, where the user asks for it.

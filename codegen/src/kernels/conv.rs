@@ -233,13 +233,29 @@ impl Band {
         });
     }
 
+    /// Moves rows from row `from` on to the front.
+    fn keep(&self, b: &mut Builder, c: &ConvKernel, params: Params, from: usize, rows: usize) {
+        let to = b.g_imm(GImmOp::Add, params.scratch, self.offset as i64);
+        let from = b.g_imm(GImmOp::Add, to, (from * self.row_bytes(c)) as i64);
+        copy_values(b, from, to, rows * self.columns * c.in_c);
+    }
+
     /// Copies `rows` rows of an image, starting `top` rows from its upper edge (which may be
-    /// above), rows outside as zeros.
-    fn fill(&self, b: &mut Builder, c: &ConvKernel, params: Params, image: G, top: G, rows: G) {
+    /// above), rows outside as zeros; the first becomes row `at`.
+    fn fill(
+        &self,
+        b: &mut Builder,
+        c: &ConvKernel,
+        params: Params,
+        image: G,
+        (top, rows): (G, G),
+        at: usize,
+    ) {
         let x = params.operand(b, 0);
         let x = b.g_address(x, image, (c.in_h * c.in_w * c.in_c * 4) as i64, 0);
         let zeros = b.g_imm(GImmOp::Add, params.scratch, self.zeros as i64);
-        let at = (self.offset + c.pad[1].min(self.columns) * c.in_c * 4) as i64;
+        let at = self.offset + at * self.row_bytes(c);
+        let at = (at + c.pad[1].min(self.columns) * c.in_c * 4) as i64;
         let target = b.g_imm(GImmOp::Add, params.scratch, at);
         let height = b.g_const(c.in_h as i64);
         let y = b.g_copy(top);
@@ -383,17 +399,30 @@ fn windows(c: &ConvKernel, name: &str, target: &Target, by_rows: bool) -> BuiltK
         } else {
             // A unit that continues the rows of the one before finds them copied.
             let zero = b.g_const(0);
-            let new_rows = equal(b, index[2], zero);
             let new_thread = equal(b, unit, params.begin);
+            let window = (c.kernel[0] - 1) * c.dilation[0] + 1;
+            let top = scaled(b, first, c.stride[0]);
+            b.g_advance(top, -(c.pad[0] as i64));
+            // Rows that a unit of one row shares with the one before.
+            let shared = if by_rows { window.saturating_sub(c.stride[0]) } else { 0 };
+            let new_rows = equal(b, index[if shared > 0 { 1 } else { 2 }], zero);
             let copy = b.g_bin(GOp::Max, new_rows, new_thread);
             b.when(copy, |b| {
-                let top = scaled(b, first, c.stride[0]);
-                b.g_advance(top, -(c.pad[0] as i64));
                 let steps = b.g_imm(GImmOp::Add, count, -1);
                 let rows = scaled(b, steps, c.stride[0]);
-                b.g_advance(rows, ((c.kernel[0] - 1) * c.dilation[0] + 1) as i64);
-                band.fill(b, c, params, index[0], top, rows);
+                b.g_advance(rows, window as i64);
+                band.fill(b, c, params, index[0], (top, rows), 0);
             });
+            if shared > 0 {
+                let one = b.g_const(1);
+                let goes_on = b.g_bin(GOp::Sub, one, copy);
+                b.when(goes_on, |b| {
+                    band.keep(b, c, params, window - shared, shared);
+                    b.g_advance(top, shared as i64);
+                    let rows = b.g_const((window - shared) as i64);
+                    band.fill(b, c, params, index[0], (top, rows), shared);
+                });
+            }
             b.g_imm(GImmOp::Add, params.scratch, band.offset as i64)
         };
         let line = scaled(b, index[0], c.out_h);

@@ -47,7 +47,13 @@ pub fn compile(graph: &Graph, options: &Options) -> Result<Code, DriverError> {
     )?;
     let passes = start.elapsed();
     let start = Instant::now();
-    let plan = plan::plan(&fused.graph, &plan::Options { winograd: options.winograd })?;
+    let plan = plan::plan(
+        &fused.graph,
+        &plan::Options {
+            winograd: options.winograd,
+            depth_first: options.fuse && options.depth_first,
+        },
+    )?;
     let planning = start.elapsed();
     let start = Instant::now();
     let program = jit::compile(

@@ -73,6 +73,8 @@ pub struct Options {
     /// Use Winograd's algorithm for 3x3 convolutions where it is estimated to be faster. It needs more
     /// memory for weights, and its rounding errors are larger.
     pub winograd: bool,
+    /// Compute convolutions that follow each other depth first where it is estimated to be faster.
+    pub depth_first: bool,
     /// Check the graph after each pass.
     pub verify: bool,
 }
@@ -87,6 +89,7 @@ impl Default for Options {
             features: false,
             fuse: true,
             winograd: true,
+            depth_first: true,
             verify: cfg!(debug_assertions),
         }
     }

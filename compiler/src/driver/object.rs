@@ -21,6 +21,8 @@ pub struct ObjectRequest {
     pub object: ObjectOptions,
     /// Use Winograd's algorithm where it is estimated to be faster; its weights are larger.
     pub winograd: bool,
+    /// Compute convolutions that follow each other depth first where it is estimated to be faster.
+    pub depth_first: bool,
     /// Store packed weights in this format; `None`: as `f32`.
     pub half: Option<Half>,
     /// Take images as bytes, `[N, H, W, C]`, and make each level what this list says for its channel.
@@ -71,7 +73,10 @@ pub fn object(
         graph,
         &passes::Options { features: false, fuse: true, verify: cfg!(debug_assertions) },
     )?;
-    let mut plan = plan::plan(&fused.graph, &plan::Options { winograd: request.winograd })?;
+    let mut plan = plan::plan(
+        &fused.graph,
+        &plan::Options { winograd: request.winograd, depth_first: request.depth_first },
+    )?;
     plan.program.name = request.name.clone();
     let [input] = &plan.inputs[..] else {
         let given = plan.inputs.len();

@@ -11,11 +11,14 @@
 //! | `view` | strided views |
 //! | `operand` | what an epilogue can address |
 //! | `weights` | items of the packed weights |
+//! | `chain` | which convolutions are computed together, band by band |
 //! | `winograd` | which convolutions are computed by Winograd's algorithm |
 //! | `place`, `arena` | lifetimes, values computed in place, offsets |
 //! | `text` | the text form |
 
 mod arena;
+mod chain;
+mod choice;
 mod lower;
 pub(crate) mod operand;
 mod place;
@@ -24,8 +27,8 @@ mod view;
 mod weights;
 mod winograd;
 
+pub use choice::{Choice, Way};
 pub use weights::{Content, Item};
-pub use winograd::Choice;
 
 use netwright_codegen::program::{Place, Program};
 use netwright_ir::Graph;
@@ -53,11 +56,13 @@ pub struct Plan {
 pub struct Options {
     /// Use Winograd's algorithm where it is estimated to be faster.
     pub winograd: bool,
+    /// Compute convolutions that follow each other depth first where it is estimated to be faster.
+    pub depth_first: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { winograd: true }
+        Options { winograd: true, depth_first: true }
     }
 }
 
@@ -131,7 +136,8 @@ pub fn plan(graph: &Graph, options: &Options) -> Result<Plan, PlanError> {
             return Err(PlanError::TooLarge { name: node.name.clone(), elements });
         }
     }
-    let lowered = lower::lower(graph, options)?;
+    let mut lowered = lower::lower(graph, options)?;
+    chain::fuse(&mut lowered, options.depth_first);
     Ok(place::place(graph, lowered))
 }
 

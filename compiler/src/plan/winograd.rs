@@ -20,9 +20,9 @@
 //! | 7x7, 512 to 512 | 3.9 | 2.6 | 3.7 |
 //! | 56x56, 8 to 8 | 0.075 | 0.098 | 0.065 |
 
+use super::choice::{Choice, Way};
 use netwright_codegen::pack::packed_bytes;
 use netwright_codegen::program::{ConvKernel, Kernel, WinogradKernel};
-use std::fmt;
 
 /// Products a nanosecond on one core: 92% of the peak of 256-bit vectors at 3.2 GHz.
 const PRODUCTS: f64 = 47.0;
@@ -43,27 +43,6 @@ const MOST_WEIGHTS: usize = 32 << 20;
 /// Fewest channels: with fewer, most of a vector or of a panel is empty.
 const FEWEST_CHANNELS: usize = 8;
 
-/// How a dense 3x3 convolution with step 1 is computed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Choice {
-    /// The node.
-    pub node: String,
-    /// Rows and columns of Winograd's tiles; nothing where plain sums are.
-    pub tile: Option<usize>,
-    /// Why.
-    pub reason: String,
-}
-
-impl fmt::Display for Choice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.tile {
-            Some(tile) => write!(f, "winograd, tiles of {tile}x{tile}: ")?,
-            None => write!(f, "plain sums: ")?,
-        }
-        write!(f, "{}: {}", self.node, self.reason)
-    }
-}
-
 /// Chooses for a convolution; nothing if Winograd's algorithm is not for it.
 pub(super) fn choose(node: &str, conv: &ConvKernel, allowed: bool) -> Option<Choice> {
     let c = conv;
@@ -71,12 +50,12 @@ pub(super) fn choose(node: &str, conv: &ConvKernel, allowed: bool) -> Option<Cho
     if c.kernel != [3, 3] || !ones || c.groups != 1 || c.input_nchw {
         return None;
     }
-    let choice = |tile, reason| Some(Choice { node: node.into(), tile, reason });
+    let choice = |way, reason| Some(Choice { node: node.into(), way, reason });
     if !allowed {
-        return choice(None, "asked for".into());
+        return choice(Way::Plain, "asked for".into());
     }
     if c.in_c.min(c.out_c) < FEWEST_CHANNELS {
-        return choice(None, format!("{} to {} channels are few", c.in_c, c.out_c));
+        return choice(Way::Plain, format!("{} to {} channels are few", c.in_c, c.out_c));
     }
     let plain = plain(c);
     let ways = [2, 4].map(|tile| {
@@ -86,14 +65,17 @@ pub(super) fn choose(node: &str, conv: &ConvKernel, allowed: bool) -> Option<Cho
     let fitting = ways.iter().filter(|(_, _, bytes)| (1..=MOST_WEIGHTS).contains(bytes));
     let Some((time, tile, bytes)) = fitting.min_by(|x, y| x.0.total_cmp(&y.0)) else {
         let bytes = ways[0].2;
-        return choice(None, format!("its weights would take {}", mebibytes(bytes)));
+        return choice(Way::Plain, format!("its weights would take {}", mebibytes(bytes)));
     };
     let [text, plain_text] = [*time, plain].map(|ns| format!("{:.3} ms", ns / 1e6));
     if *time < plain {
         let weights = mebibytes(*bytes);
-        choice(Some(*tile), format!("about {text} instead of {plain_text}, {weights} of weights"))
+        choice(
+            Way::Winograd(*tile),
+            format!("about {text} instead of {plain_text}, {weights} of weights"),
+        )
     } else {
-        choice(None, format!("about {plain_text}, with tiles of {tile}x{tile} {text}"))
+        choice(Way::Plain, format!("about {plain_text}, with tiles of {tile}x{tile} {text}"))
     }
 }
 
@@ -149,7 +131,10 @@ mod tests {
             input_nchw: false,
             epilogue: vec![],
         };
-        choose("node", &conv, true).unwrap().tile
+        match choose("node", &conv, true).unwrap().way {
+            Way::Winograd(tile) => Some(tile),
+            _ => None,
+        }
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Convolutions and linear layers.
 
 use super::{Content, Lower, View};
-use crate::plan::PlanError;
 use crate::plan::view::Root;
 use crate::plan::winograd;
+use crate::plan::{PlanError, Way};
 use netwright_codegen::program::{ConvKernel, Kernel, Operand, Post, WinogradKernel};
 use netwright_ir::{Conv, NodeId};
 
@@ -105,7 +105,10 @@ impl Lower<'_> {
             kernel.batch = 1;
         }
         let choice = winograd::choose(&node.name, &kernel, self.options.winograd);
-        let tile = choice.as_ref().and_then(|choice| choice.tile);
+        let tile = choice.as_ref().and_then(|choice| match choice.way {
+            Way::Winograd(tile) => Some(tile),
+            _ => None,
+        });
         self.done.choices.extend(choice);
         let with = |conv: ConvKernel| match tile {
             Some(tile) => Kernel::Winograd(WinogradKernel { conv, tile }),

@@ -7,9 +7,9 @@ mod product;
 mod resize;
 mod rows;
 
+use super::choice::Choice;
 use super::view::{Root, View};
 use super::weights::{Content, Weights};
-use super::winograd::Choice;
 use super::{Options, PlanError, Port};
 use netwright_codegen::program::Kernel;
 use netwright_ir::{Graph, NodeId, Op};

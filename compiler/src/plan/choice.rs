@@ -1,0 +1,45 @@
+//! What the planner chose where there are several ways to compute the same.
+
+use std::fmt;
+
+/// A way that was chosen, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// The node; of several, the first and the last.
+    pub node: String,
+    /// How it is computed.
+    pub way: Way,
+    /// Why.
+    pub reason: String,
+}
+
+/// Ways to compute convolutions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// A 3x3 convolution by the sums of its definition.
+    Plain,
+    /// A 3x3 convolution by Winograd's algorithm with tiles of that many rows and columns.
+    Winograd(usize),
+    /// Convolutions one after the other, each over its whole map.
+    StageByStage,
+    /// Convolutions together, in bands of that many rows.
+    DepthFirst(usize),
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Way::Plain => f.write_str("plain sums"),
+            Way::Winograd(tile) => write!(f, "winograd, tiles of {tile}x{tile}"),
+            Way::StageByStage => f.write_str("stage by stage"),
+            Way::DepthFirst(1) => f.write_str("depth first, row by row"),
+            Way::DepthFirst(rows) => write!(f, "depth first, bands of {rows} rows"),
+        }
+    }
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.way, self.node, self.reason)
+    }
+}
