@@ -35,7 +35,8 @@ pub struct RunOptions {
     /// Instructions to use: `native`, `baseline` (128-bit vectors), `x86-64-v3` (AVX2) or `x86-64-v4`
     /// (AVX-512).
     pub cpu: String,
-    /// Threads, the caller's included; 0 for one a core. Results do not depend on it.
+    /// Threads that compile, pack and run, the caller's included; 0 for one a core. Results do not depend
+    /// on it.
     pub threads: usize,
     /// Deliver the network's features (each stage's end, labelled rows) after its outputs.
     pub features: bool,
@@ -76,6 +77,7 @@ impl RunOptions {
             features: self.features,
             winograd: self.winograd,
             depth_first: self.depth_first,
+            compile_threads: self.threads,
             ..Options::default()
         };
         let isa = match self.cpu.as_str() {
@@ -149,11 +151,11 @@ impl Session {
         options: &RunOptions,
     ) -> Result<Session, Error> {
         let driver = options.driver()?;
-        let params = |param: usize| weights.tensor(param);
+        let params = &**weights;
         let own = graph.outputs.len();
         if options.backend == Backend::Interpreter {
             let (features, threads) = (options.features, options.threads);
-            let network = InterpretedNetwork::new(graph, &params, features, threads)?;
+            let network = InterpretedNetwork::new(graph, params, features, threads)?;
             let (inputs, outputs) = (network.inputs().to_vec(), network.outputs().to_vec());
             let engine = Engine::Interpreted {
                 graph: graph.clone(),
@@ -167,7 +169,7 @@ impl Session {
         let code = Arc::new(compile(graph, &driver)?);
         let compile = start.elapsed();
         let start = Instant::now();
-        let packed = Arc::new(code.pack(&params)?);
+        let packed = Arc::new(code.pack(params)?);
         let pack = start.elapsed();
         let network = code.network(packed, options.threads)?;
         let (inputs, outputs) = (network.inputs().to_vec(), network.outputs().to_vec());
@@ -311,8 +313,7 @@ impl Engine {
         match self {
             Engine::Compiled(network) => network.run(&[input], outputs)?,
             Engine::Interpreted { graph, weights, features, threads } => {
-                let params = |param: usize| weights.tensor(param);
-                InterpretedNetwork::new(graph, &params, *features, *threads)?
+                InterpretedNetwork::new(graph, &**weights, *features, *threads)?
                     .run(&[input], outputs)?;
             }
         }

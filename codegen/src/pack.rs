@@ -17,6 +17,7 @@ use crate::error::CodegenError;
 use crate::kernels::{PANEL, depthwise};
 use crate::name;
 use crate::program::{ConvKernel, Kernel};
+use std::ops::Range;
 
 /// Bytes of a kernel's packed weights, a multiple of 64; 0 for kernels without any.
 pub fn packed_bytes(kernel: &Kernel) -> usize {
@@ -51,18 +52,115 @@ pub(crate) fn conv_bytes(c: &ConvKernel) -> Result<u128, String> {
     })
 }
 
-/// Packs a kernel's weights.
+/// A piece of a kernel's packed weights, which can be filled without the others: some consecutive
+/// output channels.
+pub struct Part<'a> {
+    conv: &'a ConvKernel,
+    channels: Range<usize>,
+    place: Place<'a>,
+}
+
+enum Place<'a> {
+    Panel(&'a mut [u8]),
+    Winograd(winograd::Panel<'a>),
+}
+
+impl Part<'_> {
+    /// The output channels whose weights it holds.
+    pub fn channels(&self) -> Range<usize> {
+        self.channels.clone()
+    }
+
+    /// How many weights each channel has.
+    pub fn weights_each(&self) -> usize {
+        weights_each(self.conv)
+    }
+
+    /// Packs the weights of its channels, `[channels, I / groups, kh, kw]`, and their biases; zeros where
+    /// there are none.
+    ///
+    /// # Errors
+    /// When there are more or fewer of them.
+    pub fn fill(self, weights: &[f32], bias: Option<&[f32]>) -> Result<(), CodegenError> {
+        let channels = self.channels.len();
+        let fail = |what: &str, given: usize, expected: usize| {
+            let message = format!("{given} {what} instead of {expected}");
+            Err(CodegenError::Buffer { what: "weights to pack".into(), message })
+        };
+        let expected = channels * self.weights_each();
+        if weights.len() != expected {
+            return fail("weights", weights.len(), expected);
+        }
+        if let Some(bias) = bias.filter(|bias| bias.len() != channels) {
+            return fail("biases", bias.len(), channels);
+        }
+        match self.place {
+            Place::Panel(panel) => fill_panel(self.conv, weights, bias.unwrap_or(&[]), panel),
+            Place::Winograd(panel) => panel.fill(weights, bias.unwrap_or(&[])),
+        }
+        Ok(())
+    }
+}
+
+/// Weights of one output channel.
+fn weights_each(c: &ConvKernel) -> usize {
+    c.in_c / c.groups * c.kernel[0] * c.kernel[1]
+}
+
+/// Cuts the memory for a kernel's packed weights, [`packed_bytes`] of it, into its parts; none for kernels
+/// without packed weights.
 ///
-/// `tensors` are the weight in PyTorch's layout, `[O, I / groups, kh, kw]`, and optionally the bias,
-/// `[O]`; `out` has [`packed_bytes`] bytes. Values are written little-endian, as the targets are.
-/// Kernels without packed weights take no tensors.
-pub fn pack(kernel: &Kernel, tensors: &[&[f32]], out: &mut [u8]) -> Result<(), CodegenError> {
+/// # Errors
+/// When the kernel contradicts itself, or the memory has another size.
+pub fn parts<'a>(kernel: &'a Kernel, out: &'a mut [u8]) -> Result<Vec<Part<'a>>, CodegenError> {
     let fail = |message: String| CodegenError::Kernel { kernel: name::kernel(kernel), message };
     crate::operands::operands(kernel)?;
     let bytes = packed_bytes(kernel);
     if out.len() != bytes {
         return Err(fail(format!("{} bytes for {bytes} bytes of packed weights", out.len())));
     }
+    let conv = match kernel {
+        Kernel::Conv(c) => c,
+        Kernel::Winograd(w) => {
+            let panel = |(i, panel)| Part {
+                conv: &w.conv,
+                channels: i * PANEL..w.conv.out_c.min((i + 1) * PANEL),
+                place: Place::Winograd(panel),
+            };
+            return Ok(winograd::panels(w, out).into_iter().enumerate().map(panel).collect());
+        }
+        _ => return Ok(Vec::new()),
+    };
+    let part = |channels, panel| Part { conv, channels, place: Place::Panel(panel) };
+    let panel_bytes = (1 + weights_each(conv)) * PANEL * 4;
+    if depthwise::applies(conv) {
+        let panels = out.chunks_exact_mut(panel_bytes).enumerate();
+        return Ok(panels
+            .map(|(i, panel)| part(i * PANEL..conv.out_c.min((i + 1) * PANEL), panel))
+            .collect());
+    }
+    let group = conv.out_c / conv.groups;
+    let mut parts = Vec::new();
+    for (g, panels) in out.chunks_exact_mut(group_bytes(conv)).enumerate() {
+        for (i, panel) in panels.chunks_exact_mut(panel_bytes).enumerate() {
+            let first = g * group + i * PANEL;
+            parts.push(part(first..(first + PANEL).min((g + 1) * group), panel));
+        }
+    }
+    Ok(parts)
+}
+
+/// Packs a kernel's weights.
+///
+/// `tensors` are the weight in PyTorch's layout, `[O, I / groups, kh, kw]`, and optionally the bias,
+/// `[O]`; `out` has [`packed_bytes`] bytes. Values are written little-endian, as the targets are.
+/// Kernels without packed weights take no tensors.
+///
+/// # Errors
+/// When the kernel contradicts itself, or something has another size.
+pub fn pack(kernel: &Kernel, tensors: &[&[f32]], out: &mut [u8]) -> Result<(), CodegenError> {
+    let fail = |message: String| CodegenError::Kernel { kernel: name::kernel(kernel), message };
+    let parts = parts(kernel, out)?;
     let c = match kernel {
         Kernel::Conv(c) | Kernel::Rows(c) => c,
         Kernel::Winograd(w) => &w.conv,
@@ -74,58 +172,70 @@ pub fn pack(kernel: &Kernel, tensors: &[&[f32]], out: &mut [u8]) -> Result<(), C
         [weight, bias] => (weight, Some(bias)),
         _ => return Err(fail(format!("{} tensors instead of weight and bias", tensors.len()))),
     };
-    let k = c.in_c / c.groups * c.kernel[0] * c.kernel[1];
+    let k = weights_each(c);
     if weight.len() != c.out_c * k {
         return Err(fail(format!("{} weights instead of {}", weight.len(), c.out_c * k)));
     }
     if let Some(bias) = bias.filter(|b| b.len() != c.out_c) {
         return Err(fail(format!("{} biases instead of {}", bias.len(), c.out_c)));
     }
-    if let Kernel::Winograd(w) = kernel {
-        winograd::pack(w, weight, bias, out);
-        return Ok(());
-    }
-    let panel_bytes = (1 + k) * PANEL * 4;
-    if depthwise::applies(c) {
-        for (i, panel) in out.chunks_exact_mut(panel_bytes).enumerate() {
-            let channels = i * PANEL..c.out_c.min((i + 1) * PANEL);
-            pack_panel(c, weight, bias, channels, panel);
-        }
-    } else {
-        let group = c.out_c / c.groups;
-        for (g, panels) in out.chunks_exact_mut(group_bytes(c)).enumerate() {
-            for (i, panel) in panels.chunks_exact_mut(panel_bytes).enumerate() {
-                let first = g * group + i * PANEL;
-                let channels = first..(first + PANEL).min((g + 1) * group);
-                pack_panel(c, weight, bias, channels, panel);
-            }
-        }
+    for part in parts {
+        let channels = part.channels();
+        let weights = &weight[channels.start * k..channels.end * k];
+        part.fill(weights, bias.map(|bias| &bias[channels]))?;
     }
     Ok(())
 }
 
+/// Columns of a panel that are brought from rows at a time.
+const BLOCK: usize = 4;
+
 /// One panel: the bias, then the products' weights in the order of the window.
-fn pack_panel(
-    c: &ConvKernel,
-    weight: &[f32],
-    bias: Option<&[f32]>,
-    channels: std::ops::Range<usize>,
-    panel: &mut [u8],
-) {
-    panel.fill(0);
-    let inputs = c.in_c / c.groups;
-    let taps = c.kernel[0] * c.kernel[1];
-    for (column, channel) in channels.enumerate() {
-        let mut put = |row: usize, value: f32| {
-            let at = (row * PANEL + column) * 4;
-            panel[at..at + 4].copy_from_slice(&value.to_le_bytes());
-        };
-        put(0, bias.map_or(0.0, |b| b[channel]));
-        let weights = &weight[channel * inputs * taps..][..inputs * taps];
-        for (input, values) in weights.chunks_exact(taps).enumerate() {
-            for (tap, value) in values.iter().enumerate() {
-                put(1 + tap * inputs + input, *value);
-            }
+fn fill_panel(c: &ConvKernel, weights: &[f32], bias: &[f32], panel: &mut [u8]) {
+    let (k, taps) = (weights_each(c), c.kernel[0] * c.kernel[1]);
+    let inputs = k / taps;
+    let (head, rows) = panel.split_at_mut(PANEL * 4);
+    head.fill(0);
+    for (bytes, value) in head.chunks_exact_mut(4).zip(bias) {
+        bytes.copy_from_slice(&value.to_le_bytes());
+    }
+    let channels = weights.len() / k;
+    // Weights `tap` and `input` of a channel lie at `input * taps + tap`, and go to this row.
+    let row = |at: usize| at % taps * inputs + at / taps;
+    let rows: &mut [[u8; PANEL * 4]] = rows.as_chunks_mut().0;
+    let blocked = if channels == PANEL { k / BLOCK * BLOCK } else { 0 };
+    for at in (0..blocked).step_by(BLOCK) {
+        let block = transposed(weights, k, at);
+        for (i, values) in block.iter().enumerate() {
+            put(&mut rows[if taps == 1 { at + i } else { row(at + i) }], values);
         }
+    }
+    for at in blocked..k {
+        let mut values = [0.0; PANEL];
+        for (channel, value) in values[..channels].iter_mut().enumerate() {
+            *value = weights[channel * k + at];
+        }
+        put(&mut rows[row(at)], &values);
+    }
+}
+
+/// Values `at..at + BLOCK` of each of [`PANEL`] rows of `k`, as columns.
+#[inline(always)]
+fn transposed(weights: &[f32], k: usize, at: usize) -> [[f32; PANEL]; BLOCK] {
+    let mut columns = [[0.0; PANEL]; BLOCK];
+    for channel in 0..PANEL {
+        let values: &[f32; BLOCK] =
+            weights[channel * k + at..].first_chunk().expect("a whole block of each row");
+        for (column, value) in columns.iter_mut().zip(values) {
+            column[channel] = *value;
+        }
+    }
+    columns
+}
+
+#[inline(always)]
+fn put(row: &mut [u8; PANEL * 4], values: &[f32; PANEL]) {
+    for (bytes, value) in row.as_chunks_mut::<4>().0.iter_mut().zip(values) {
+        *bytes = value.to_le_bytes();
     }
 }

@@ -6,13 +6,20 @@
 use crate::graph::{Graph, Node, NodeId};
 use crate::op::{Op, PostOp};
 
+impl PostOp {
+    /// The value that the step reads beside the one that it changes.
+    pub fn operand(&self) -> Option<NodeId> {
+        match self {
+            PostOp::Binary { operand, .. } => Some(*operand),
+            _ => None,
+        }
+    }
+}
+
 impl Node {
     /// All values that the node reads: its operands, then those of its fused steps.
     pub fn reads(&self) -> impl Iterator<Item = NodeId> + '_ {
-        let fused = self.post.iter().filter_map(|post| match post {
-            PostOp::Binary { operand, .. } => Some(*operand),
-            _ => None,
-        });
+        let fused = self.post.iter().filter_map(PostOp::operand);
         self.inputs.iter().copied().chain(fused)
     }
 

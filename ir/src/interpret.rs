@@ -4,12 +4,12 @@
 //! to `f32`. So moving an elementwise node into [`Node::post`] of its operand changes no bit, and
 //! the number of threads changes none either: a thread makes whole rows of a result.
 
-mod elementwise;
+pub(crate) mod elementwise;
 mod movement;
 mod parallel;
 mod product;
-mod reduction;
-mod strided;
+pub(crate) mod reduction;
+pub(crate) mod strided;
 mod windowed;
 
 use crate::graph::{Graph, Node, NodeId};
@@ -220,10 +220,15 @@ impl<'a> Interpreter<'a> {
                 }
                 (Op::Param(index), _) => self.param(*index)?,
                 (Op::Const(tensor), _) => Arc::clone(tensor),
-                _ => Arc::new(self.compute(node, &values)),
+                _ => {
+                    let operands: Vec<&Tensor> =
+                        node.inputs.iter().map(|id| read(&values, *id)).collect();
+                    Arc::new(compute(node, &operands, self.threads))
+                }
             };
             for post in &node.post {
-                self.apply(post, &mut value, &values);
+                let operand = post.operand().map(|id| read(&values, id));
+                apply(post, &mut value, operand, self.threads);
             }
             for read in dying[id.index()].drain(..) {
                 values[read.index()] = None;
@@ -265,114 +270,116 @@ impl<'a> Interpreter<'a> {
             given: tensor.shape.clone(),
         })
     }
+}
 
-    fn apply(&self, post: &PostOp, value: &mut Arc<Tensor>, values: &[Option<Arc<Tensor>>]) {
-        match post {
-            PostOp::Unary(function) => {
-                elementwise::unary(*function, &mut Arc::make_mut(value).data, self.threads);
-            }
-            PostOp::Clamp { low, high } => {
-                elementwise::clamp(*low, *high, &mut Arc::make_mut(value).data, self.threads);
-            }
-            PostOp::Affine { mul, add } => {
-                elementwise::affine(*mul, *add, &mut Arc::make_mut(value).data, self.threads);
-            }
-            PostOp::Binary { op, operand } => {
-                let data = elementwise::binary(*op, value, read(values, *operand), &value.shape);
-                *value = Arc::new(Tensor { shape: value.shape.clone(), data });
-            }
+/// The value of a node that has operands, which are in the order of its inputs, without its fused
+/// steps. The graph is verified, so operands have the shapes and attributes the ranges that the loops
+/// rely on.
+pub(crate) fn compute(node: &Node, operands: &[&Tensor], threads: usize) -> Tensor {
+    let x = operands[0];
+    let shape = &node.shape;
+    let fresh = |f: &dyn Fn(&mut [f32])| {
+        let mut tensor = Tensor::zeros(shape.clone());
+        f(&mut tensor.data);
+        tensor.data
+    };
+    let in_place = |f: &dyn Fn(&mut [f32])| {
+        let mut data = x.data.clone();
+        f(&mut data);
+        data
+    };
+    let size = |x: &Tensor| [x.shape[1], x.shape[2], x.shape[3]];
+    let data = match &node.op {
+        Op::Input | Op::Param(_) | Op::Const(_) => {
+            unreachable!("nodes without operands are not computed")
         }
-    }
+        Op::Conv(conv) => {
+            let [h, w, channels] = size(x);
+            let conv_shape = product::ConvShape {
+                input: [h, w],
+                channels,
+                outputs: shape[3],
+                windows: conv.windows([h, w]).expect("the graph is verified"),
+            };
+            let weight = &operands[1].data;
+            let bias = operands.get(2).map(|b| b.data.as_slice());
+            fresh(&|out| product::conv(conv, &conv_shape, &x.data, weight, bias, threads, out))
+        }
+        Op::BatchNorm { eps } => {
+            let vectors = std::array::from_fn(|i| operands[i + 1].data.as_slice());
+            fresh(&|out| reduction::batch_norm(x, vectors, *eps, threads, out))
+        }
+        Op::LayerNorm { eps } => {
+            let affine = operands.get(1).map(|g| (&g.data[..], &operands[2].data[..]));
+            fresh(&|out| reduction::layer_norm(x, affine, *eps, threads, out))
+        }
+        Op::Linear => {
+            let weight = operands[1];
+            let bias = operands.get(2).map(|b| b.data.as_slice());
+            fresh(&|out| {
+                let outputs = weight.shape[0];
+                product::linear(&x.data, &weight.data, bias, outputs, threads, out)
+            })
+        }
+        Op::MatMul { transpose_a, transpose_b } => {
+            let [m, n] = [shape[shape.len() - 2], shape[shape.len() - 1]];
+            let batch = &shape[..shape.len() - 2];
+            let a = side(x, *transpose_a, batch);
+            let b = side(operands[1], *transpose_b, batch);
+            let k = x.shape[x.shape.len() - if *transpose_a { 2 } else { 1 }];
+            fresh(&|out| product::matmul(&a, &b, [m, k, n], threads, out))
+        }
+        Op::Unary(function) => in_place(&|data| elementwise::unary(*function, data, threads)),
+        Op::Clamp { low, high } => in_place(&|data| elementwise::clamp(*low, *high, data, threads)),
+        Op::Affine { mul, add } => in_place(&|data| elementwise::affine(*mul, *add, data, threads)),
+        Op::Binary(op) => elementwise::binary(*op, x, operands[1], shape),
+        Op::Pool(pool) => {
+            let [h, w, _] = size(x);
+            let windows = pool.windows([h, w]).expect("the graph is verified");
+            fresh(&|out| windowed::pool(pool, size(x), windows, &x.data, threads, out))
+        }
+        Op::Reduce { kind, axes, .. } => reduction::reduce(x, *kind, axes),
+        Op::Softmax { axis } => fresh(&|out| reduction::softmax(x, *axis, threads, out)),
+        Op::Concat { axis } => movement::concat(operands, *axis),
+        Op::Slice { axis, start, len, step } => movement::slice(x, *axis, *start, *len, *step),
+        Op::Pad { amounts, mode } => movement::pad(x, amounts, *mode),
+        Op::Roll { axis, shift } => movement::roll(x, *axis, *shift),
+        Op::Gather { axis, indices, .. } => movement::gather(x, *axis, indices),
+        Op::Reshape { .. } => x.data.clone(),
+        Op::Transpose { perm } => movement::transpose(x, perm, shape),
+        Op::Expand { .. } => movement::expand(x, shape),
+        Op::Resize { size: [rows, columns], mode, align_corners, antialias } => {
+            let [h, w, _] = size(x);
+            let rows = taps(h, *rows, *mode, *align_corners, *antialias);
+            let columns = taps(w, *columns, *mode, *align_corners, *antialias);
+            fresh(&|out| windowed::resize(&x.data, size(x), &rows, &columns, threads, out))
+        }
+    };
+    Tensor { shape: shape.clone(), data }
+}
 
-    /// The value of a node that has operands. The graph is verified, so operands have the shapes
-    /// and attributes the ranges that the loops rely on.
-    fn compute(&self, node: &Node, values: &[Option<Arc<Tensor>>]) -> Tensor {
-        let operands: Vec<&Tensor> = node.inputs.iter().map(|id| read(values, *id)).collect();
-        let x = operands[0];
-        let threads = self.threads;
-        let shape = &node.shape;
-        let fresh = |f: &dyn Fn(&mut [f32])| {
-            let mut tensor = Tensor::zeros(shape.clone());
-            f(&mut tensor.data);
-            tensor.data
-        };
-        let in_place = |f: &dyn Fn(&mut [f32])| {
-            let mut data = x.data.clone();
-            f(&mut data);
-            data
-        };
-        let size = |x: &Tensor| [x.shape[1], x.shape[2], x.shape[3]];
-        let data = match &node.op {
-            Op::Input | Op::Param(_) | Op::Const(_) => {
-                unreachable!("nodes without operands are not computed")
-            }
-            Op::Conv(conv) => {
-                let [h, w, channels] = size(x);
-                let conv_shape = product::ConvShape {
-                    input: [h, w],
-                    channels,
-                    outputs: shape[3],
-                    windows: conv.windows([h, w]).expect("the graph is verified"),
-                };
-                let weight = &operands[1].data;
-                let bias = operands.get(2).map(|b| b.data.as_slice());
-                fresh(&|out| product::conv(conv, &conv_shape, &x.data, weight, bias, threads, out))
-            }
-            Op::BatchNorm { eps } => {
-                let vectors = std::array::from_fn(|i| operands[i + 1].data.as_slice());
-                fresh(&|out| reduction::batch_norm(x, vectors, *eps, threads, out))
-            }
-            Op::LayerNorm { eps } => {
-                let affine = operands.get(1).map(|g| (&g.data[..], &operands[2].data[..]));
-                fresh(&|out| reduction::layer_norm(x, affine, *eps, threads, out))
-            }
-            Op::Linear => {
-                let weight = operands[1];
-                let bias = operands.get(2).map(|b| b.data.as_slice());
-                fresh(&|out| {
-                    let outputs = weight.shape[0];
-                    product::linear(&x.data, &weight.data, bias, outputs, threads, out)
-                })
-            }
-            Op::MatMul { transpose_a, transpose_b } => {
-                let [m, n] = [shape[shape.len() - 2], shape[shape.len() - 1]];
-                let batch = &shape[..shape.len() - 2];
-                let a = side(x, *transpose_a, batch);
-                let b = side(operands[1], *transpose_b, batch);
-                let k = x.shape[x.shape.len() - if *transpose_a { 2 } else { 1 }];
-                fresh(&|out| product::matmul(&a, &b, [m, k, n], threads, out))
-            }
-            Op::Unary(function) => in_place(&|data| elementwise::unary(*function, data, threads)),
-            Op::Clamp { low, high } => {
-                in_place(&|data| elementwise::clamp(*low, *high, data, threads))
-            }
-            Op::Affine { mul, add } => {
-                in_place(&|data| elementwise::affine(*mul, *add, data, threads))
-            }
-            Op::Binary(op) => elementwise::binary(*op, x, operands[1], shape),
-            Op::Pool(pool) => {
-                let [h, w, _] = size(x);
-                let windows = pool.windows([h, w]).expect("the graph is verified");
-                fresh(&|out| windowed::pool(pool, size(x), windows, &x.data, threads, out))
-            }
-            Op::Reduce { kind, axes, .. } => reduction::reduce(x, *kind, axes),
-            Op::Softmax { axis } => fresh(&|out| reduction::softmax(x, *axis, threads, out)),
-            Op::Concat { axis } => movement::concat(&operands, *axis),
-            Op::Slice { axis, start, len, step } => movement::slice(x, *axis, *start, *len, *step),
-            Op::Pad { amounts, mode } => movement::pad(x, amounts, *mode),
-            Op::Roll { axis, shift } => movement::roll(x, *axis, *shift),
-            Op::Gather { axis, indices, .. } => movement::gather(x, *axis, indices),
-            Op::Reshape { .. } => x.data.clone(),
-            Op::Transpose { perm } => movement::transpose(x, perm, shape),
-            Op::Expand { .. } => movement::expand(x, shape),
-            Op::Resize { size: [rows, columns], mode, align_corners, antialias } => {
-                let [h, w, _] = size(x);
-                let rows = taps(h, *rows, *mode, *align_corners, *antialias);
-                let columns = taps(w, *columns, *mode, *align_corners, *antialias);
-                fresh(&|out| windowed::resize(&x.data, size(x), &rows, &columns, threads, out))
-            }
-        };
-        Tensor { shape: shape.clone(), data }
+/// A fused step; `operand` is the value that it reads, if any.
+pub(crate) fn apply(
+    post: &PostOp,
+    value: &mut Arc<Tensor>,
+    operand: Option<&Tensor>,
+    threads: usize,
+) {
+    match (post, operand) {
+        (PostOp::Unary(function), _) => {
+            elementwise::unary(*function, &mut Arc::make_mut(value).data, threads);
+        }
+        (PostOp::Clamp { low, high }, _) => {
+            elementwise::clamp(*low, *high, &mut Arc::make_mut(value).data, threads);
+        }
+        (PostOp::Affine { mul, add }, _) => {
+            elementwise::affine(*mul, *add, &mut Arc::make_mut(value).data, threads);
+        }
+        (PostOp::Binary { op, .. }, Some(operand)) => {
+            let data = elementwise::binary(*op, value, operand, &value.shape);
+            *value = Arc::new(Tensor { shape: value.shape.clone(), data });
+        }
+        (PostOp::Binary { .. }, None) => unreachable!("the caller gives the operand"),
     }
 }
 
@@ -409,20 +416,6 @@ pub fn evaluate_weight_expressions(
     wanted: &[NodeId],
 ) -> Result<Vec<Arc<Tensor>>, RunError> {
     Interpreter::new(graph, params)?.collect(None, wanted)
-}
-
-/// As [`evaluate_weight_expressions`], but hands each value to `sink` as soon as it is known (in
-/// the graph's order), so that they need not be in memory together.
-///
-/// # Errors
-/// As [`evaluate_weight_expressions`].
-pub fn each_weight_expression(
-    graph: &Graph,
-    params: &ParamTensor<'_>,
-    wanted: &[NodeId],
-    sink: &mut dyn FnMut(NodeId, &Arc<Tensor>),
-) -> Result<(), RunError> {
-    Interpreter::new(graph, params)?.execute(None, wanted, sink)
 }
 
 #[cfg(test)]

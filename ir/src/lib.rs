@@ -13,7 +13,8 @@
 //! | [`mod@verify`] | the invariants of a graph |
 //! | [`text`], [`mod@parse`] | the text form, and back |
 //! | [`mod@count`] | parameters and multiply-accumulates |
-//! | [`interpret`] | the reference interpreter, and constant folding of weights |
+//! | [`interpret`] | the reference interpreter |
+//! | [`weights`] | values of parameters, and of what depends on nothing else, as they are read |
 //! | [`resample`], [`math`] | interpolation tables, and the error function |
 //!
 //! **Invariant of this crate:** it knows nothing of the text of specs, of checkpoint files or of
@@ -49,6 +50,7 @@ pub mod resample;
 pub mod tensor;
 pub mod text;
 pub mod verify;
+pub mod weights;
 
 pub use count::{Counts, count};
 pub use graph::{Graph, Node, NodeId, Param, Resampling, Source};
@@ -61,3 +63,4 @@ pub use op::{
 pub use parse::{ParseError, parse};
 pub use tensor::Tensor;
 pub use verify::{Violation, verify};
+pub use weights::{ParamSource, ParamValues, Stream, WeightExpressions};

@@ -125,9 +125,8 @@ impl Build {
                 None => Vec::new(),
             },
         };
-        let weights = &network.weights;
-        let params = |param: usize| weights.tensor(param);
-        let object = driver::object(&network.expanded.graph, &params, &request)?;
+        let weights = &*network.weights;
+        let object = driver::object(&network.expanded.graph, weights, &request)?;
         let target = target.to_string();
         let header = interface::header(spec, network, options, &target, &name, &object);
         let example = example::text(&name, &object);

@@ -41,32 +41,52 @@ pub(crate) fn bytes(w: &WinogradKernel) -> u128 {
     rows.saturating_mul(w.conv.out_c.div_ceil(PANEL) as u128 * PANEL as u128 * 4)
 }
 
-/// Packs weights `[O, I, 3, 3]` and bias; all lengths have been checked.
-pub(super) fn pack(w: &WinogradKernel, weight: &[f32], bias: Option<&[f32]>, out: &mut [u8]) {
-    let filter: &[[f64; 3]] = if w.tile == 2 { &FILTER_2 } else { &filter_4() };
-    let (inputs, outputs) = (w.conv.in_c, w.conv.out_c);
-    let panels = outputs.div_ceil(PANEL);
-    out.fill(0);
-    let (head, points) = out.split_at_mut(panels * PANEL * 4);
-    for (bytes, value) in head.chunks_exact_mut(4).zip(bias.unwrap_or(&[])) {
-        bytes.copy_from_slice(&value.to_le_bytes());
+/// The places of 16 output channels: their biases, and their weights at each point.
+pub(super) struct Panel<'a> {
+    tile: usize,
+    bias: &'a mut [u8],
+    points: Vec<&'a mut [u8]>,
+}
+
+/// Cuts the packed weights into their panels. Sizes have been checked.
+pub(super) fn panels<'a>(w: &WinogradKernel, out: &'a mut [u8]) -> Vec<Panel<'a>> {
+    let row = PANEL * 4;
+    let count = w.conv.out_c.div_ceil(PANEL);
+    let (head, points) = out.split_at_mut(count * row);
+    let mut panels: Vec<Panel<'a>> = head
+        .chunks_exact_mut(row)
+        .map(|bias| Panel { tile: w.tile, bias, points: Vec::with_capacity(w.points()) })
+        .collect();
+    for point in points.chunks_exact_mut(count * w.conv.in_c * row) {
+        for (panel, bytes) in panels.iter_mut().zip(point.chunks_exact_mut(w.conv.in_c * row)) {
+            panel.points.push(bytes);
+        }
     }
-    let point_bytes = panels * inputs * PANEL * 4;
-    for panel in 0..panels {
-        let channels = panel * PANEL..outputs.min((panel + 1) * PANEL);
+    panels
+}
+
+impl Panel<'_> {
+    /// Packs weights `[channels, I, 3, 3]` and biases, as many as there are channels or none.
+    pub(super) fn fill(self, weights: &[f32], bias: &[f32]) {
+        let filter: &[[f64; 3]] = if self.tile == 2 { &FILTER_2 } else { &filter_4() };
+        self.bias.fill(0);
+        for (bytes, value) in self.bias.chunks_exact_mut(4).zip(bias) {
+            bytes.copy_from_slice(&value.to_le_bytes());
+        }
+        let mut points: Vec<&mut [[u8; PANEL * 4]]> =
+            self.points.into_iter().map(|point| point.as_chunks_mut().0).collect();
+        let inputs = points.first().map_or(0, |rows| rows.len());
         for input in 0..inputs {
             let mut taps = [[0.0; PANEL]; 9];
-            for (column, channel) in channels.clone().enumerate() {
-                let values = &weight[(channel * inputs + input) * 9..][..9];
-                for (tap, value) in taps.iter_mut().zip(values) {
+            for (column, filters) in weights.chunks_exact(inputs * 9).enumerate() {
+                for (tap, value) in taps.iter_mut().zip(&filters[input * 9..][..9]) {
                     tap[column] = f64::from(*value);
                 }
             }
-            let at = (panel * inputs + input) * PANEL * 4;
             transform(filter, &taps, |point, values| {
-                let row = &mut points[point * point_bytes + at..][..PANEL * 4];
-                for (bytes, value) in row.chunks_exact_mut(4).zip(values) {
-                    bytes.copy_from_slice(&(*value as f32).to_le_bytes());
+                let row = points[point][input].as_chunks_mut::<4>().0;
+                for (bytes, value) in row.iter_mut().zip(values) {
+                    *bytes = (*value as f32).to_le_bytes();
                 }
             });
         }

@@ -32,6 +32,7 @@ pub struct Code {
     plan: Plan,
     program: CompiledProgram,
     timings: Timings,
+    threads: usize,
 }
 
 /// Compiles a graph for this machine.
@@ -67,7 +68,7 @@ pub fn compile(graph: &Graph, options: &Options) -> Result<Code, DriverError> {
         },
     )?;
     let timings = Timings { passes, plan: planning, codegen: start.elapsed() };
-    Ok(Code { fused, plan, program, timings })
+    Ok(Code { fused, plan, program, timings, threads: options.compile_threads })
 }
 
 impl Code {
@@ -106,12 +107,13 @@ impl Code {
         self.program.workspace_bytes(threads)
     }
 
-    /// Evaluates the weight expressions and packs them as the code reads them.
+    /// Evaluates the weight expressions and packs them as the code reads them, on as many threads as
+    /// compiled it.
     ///
     /// # Errors
     /// When a tensor does not have its parameter's shape, or there is not enough memory.
-    pub fn pack(&self, params: &ParamSource<'_>) -> Result<Packed, DriverError> {
-        pack::pack(&self.fused.graph, &self.plan, params)
+    pub fn pack(&self, params: &dyn ParamSource) -> Result<Packed, DriverError> {
+        pack::pack(&self.fused.graph, &self.plan, params, self.threads)
     }
 
     /// A network that runs with that many threads (0: one a core).

@@ -7,7 +7,7 @@ use std::sync::Arc;
 /// A network that the interpreter runs: slow, and the judge of the compiled one.
 pub struct InterpretedNetwork<'a> {
     graph: Graph,
-    params: &'a ParamSource<'a>,
+    params: &'a dyn ParamSource,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
     results: Vec<NodeId>,
@@ -21,7 +21,7 @@ impl<'a> InterpretedNetwork<'a> {
     /// When the graph is not valid.
     pub fn new(
         graph: &Graph,
-        params: &'a ParamSource<'a>,
+        params: &'a dyn ParamSource,
         features: bool,
         threads: usize,
     ) -> Result<Self, DriverError> {
@@ -65,7 +65,8 @@ impl Network for InterpretedNetwork<'_> {
             check(&format!("output `{}`", port.name), data.len(), port.elements())?;
         }
         let params = self.params;
-        let source = |index| params(index);
+        let shape = |index: usize| &self.graph.params[index].shape;
+        let source = |index| params.values(index).into_tensor(shape(index));
         let mut interpreter = Interpreter::new(&self.graph, &source)?;
         if self.threads > 0 {
             interpreter = interpreter.threads(self.threads);

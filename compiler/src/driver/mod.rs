@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use netwright_compiler::driver::{Network, Options, compile};
-//! use netwright_ir::{Graph, Op, Reduce};
+//! use netwright_ir::{Graph, Op, Reduce, Tensor};
 //! use std::sync::Arc;
 //!
 //! let mut graph = Graph { name: "means".into(), ..Graph::default() };
@@ -17,7 +17,8 @@
 //! graph.outputs.push(("means".into(), y));
 //!
 //! let code = Arc::new(compile(&graph, &Options::default()).unwrap());
-//! let weights = Arc::new(code.pack(&|_| unreachable!("the graph has no parameters")).unwrap());
+//! let none = |_| -> Arc<Tensor> { unreachable!("the graph has no parameters") };
+//! let weights = Arc::new(code.pack(&none).unwrap());
 //! let mut network = code.network(weights, 1).unwrap();
 //! // Planes of one channel each: [N, C, H, W].
 //! let image = [1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 1.0, 2.0, 3.0, 4.0];
@@ -43,17 +44,13 @@ pub use netwright_codegen::jit::Backend;
 pub use netwright_codegen::object::{Level, ObjectFile, ObjectOptions, Triple, header};
 pub use netwright_codegen::program::Half;
 pub use netwright_codegen::wide::WideIsa;
+pub use netwright_ir::ParamSource;
 
 use crate::passes::PassError;
 use crate::plan::PlanError;
 use netwright_codegen::error::CodegenError;
-use netwright_ir::{RunError, Tensor};
-use std::sync::Arc;
+use netwright_ir::RunError;
 use thiserror::Error;
-
-/// Gives the tensor of a parameter, by its index in [`netwright_ir::Graph::params`], in the shape
-/// that the graph states. Several threads call it at once.
-pub type ParamSource<'a> = dyn Fn(usize) -> Arc<Tensor> + Sync + 'a;
 
 /// How to compile.
 #[derive(Clone, Debug)]
@@ -64,7 +61,7 @@ pub struct Options {
     pub isa: Option<WideIsa>,
     /// Keep the portable emitter to what every machine of this kind has.
     pub baseline: bool,
-    /// Threads that compile; 0 for one a core.
+    /// Threads that compile and pack; 0 for one a core.
     pub compile_threads: usize,
     /// Deliver the graph's features after its outputs.
     pub features: bool,

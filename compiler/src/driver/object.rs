@@ -65,7 +65,7 @@ pub struct HalfCost {
 /// large for its format, or the target is none that code can be made for.
 pub fn object(
     graph: &Graph,
-    params: &ParamSource<'_>,
+    params: &dyn ParamSource,
     request: &ObjectRequest,
 ) -> Result<NetworkObject, DriverError> {
     let start = Instant::now();
@@ -84,7 +84,7 @@ pub fn object(
     };
     let input = input.clone();
     let planned = start.elapsed();
-    let mut weights = pack::pack(&fused.graph, &plan, params)?;
+    let mut weights = pack::pack(&fused.graph, &plan, params, 0)?;
     let cost = match request.half {
         Some(format) => Some(half_cost(&plan, &weights, format, &request.sample)?),
         None => None,

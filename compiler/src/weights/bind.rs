@@ -9,7 +9,7 @@ use super::generate::Generator;
 use super::recipe::Recipe;
 use super::report::{Comparison, LeftOver, Missing, WrongShape, squeezed};
 use super::resample::grid_of;
-use netwright_ir::{Param, Resampling, Source, Tensor};
+use netwright_ir::{Param, ParamSource, ParamValues, Resampling, Source, Tensor};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -79,6 +79,23 @@ impl BoundWeights {
         Arc::new(Tensor::new(self.params[param].shape.clone(), value))
     }
 
+    /// How many values of a parameter are such.
+    fn count(&self, param: usize, such: impl Fn(f32) -> bool) -> usize {
+        let count = |values: &[f32]| values.iter().filter(|value| such(**value)).count();
+        let values = self.values(param);
+        if let Some(values) = values.slice() {
+            return count(values);
+        }
+        let mut piece = [0.0; 1 << 10];
+        let pieces = (0..values.len()).step_by(piece.len());
+        let counts = pieces.map(|start| {
+            let piece = &mut piece[..(1 << 10).min(values.len() - start)];
+            values.read(start, piece);
+            count(piece)
+        });
+        counts.sum()
+    }
+
     /// How the file fitted.
     pub fn comparison(&self) -> &Comparison {
         &self.comparison
@@ -100,7 +117,7 @@ impl BoundWeights {
     pub fn non_finite(&self) -> Vec<String> {
         (0..self.len())
             .filter_map(|at| {
-                let count = self.value(at).iter().filter(|value| !value.is_finite()).count();
+                let count = self.count(at, |value| !value.is_finite());
                 (count > 0).then(|| {
                     format!(
                         "`{}` holds {count} values that are NaN or infinite: results will be, too",
@@ -109,6 +126,18 @@ impl BoundWeights {
                 })
             })
             .collect()
+    }
+}
+
+impl ParamSource for BoundWeights {
+    fn values(&self, param: usize) -> ParamValues<'_> {
+        self.params[param].recipe.values(self.file.as_deref(), self.generator.as_ref())
+    }
+
+    fn release(&self, param: usize) {
+        if let Some(file) = &self.file {
+            self.params[param].recipe.each_file_tensor(&mut |tensor| file.release(tensor));
+        }
     }
 }
 

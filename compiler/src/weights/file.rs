@@ -9,6 +9,7 @@
 //! it refuses a whole file for one tensor of a type that it does not know, which here may be left out.
 
 use super::{WeightsError, foreign};
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use memmap2::Mmap;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value as Json;
@@ -24,6 +25,9 @@ const MAX_HEADER: u64 = 100_000_000;
 
 /// Longest `config.json` that is read.
 const MAX_CONFIG: u64 = 1 << 20;
+
+/// Shortest part of a file that is worth telling the system about.
+const WORTH_RELEASING: usize = 1 << 16;
 
 /// Most axes of a tensor.
 const MAX_AXES: usize = 16;
@@ -208,23 +212,80 @@ impl WeightFile {
     /// The values of a tensor: borrowed from the file where it holds `f32` at an aligned place.
     /// `None` for other types than f32, f16 and bf16, and for an index that does not exist.
     pub fn values(&self, index: usize) -> Option<Cow<'_, [f32]>> {
+        if let Some(values) = self.slice(index) {
+            return Some(Cow::Borrowed(values));
+        }
+        let mut values = vec![0.0; self.len(index)?];
+        self.read(index, 0, &mut values);
+        Some(Cow::Owned(values))
+    }
+
+    /// Number of a tensor's values. `None` as in [`WeightFile::values`].
+    pub fn len(&self, index: usize) -> Option<usize> {
         let tensor = self.tensors.get(index)?;
-        let bytes = self.map.get(tensor.range.clone())?;
-        let pairs = || bytes.chunks_exact(2).map(|pair| [pair[0], pair[1]]);
-        Some(match tensor.dtype {
-            Dtype::F32 => match borrowed(bytes) {
-                Some(values) => Cow::Borrowed(values),
-                None => {
-                    let quads = bytes.chunks_exact(4);
-                    quads
-                        .map(|quad| f32::from_le_bytes([quad[0], quad[1], quad[2], quad[3]]))
-                        .collect()
-                }
-            },
-            Dtype::F16 => pairs().map(|pair| half::f16::from_le_bytes(pair).to_f32()).collect(),
-            Dtype::Bf16 => pairs().map(|pair| half::bf16::from_le_bytes(pair).to_f32()).collect(),
-            Dtype::Other(_) => return None,
-        })
+        match tensor.dtype {
+            Dtype::F32 => Some(tensor.range.len() / 4),
+            Dtype::F16 | Dtype::Bf16 => Some(tensor.range.len() / 2),
+            Dtype::Other(_) => None,
+        }
+    }
+
+    /// The values of a tensor where the file holds them as `f32` at an aligned place.
+    pub fn slice(&self, index: usize) -> Option<&[f32]> {
+        let tensor = self.tensors.get(index).filter(|tensor| tensor.dtype == Dtype::F32)?;
+        borrowed(self.map.get(tensor.range.clone())?)
+    }
+
+    /// Copies a tensor's values from index `start` on, widened to `f32`.
+    ///
+    /// # Panics
+    /// When it has not as many, or has none by [`WeightFile::len`].
+    pub fn read(&self, index: usize, start: usize, out: &mut [f32]) {
+        let tensor = &self.tensors[index];
+        let bytes = &self.map[tensor.range.clone()];
+        match tensor.dtype {
+            Dtype::F32 => {
+                let quads = bytes[start * 4..(start + out.len()) * 4].as_chunks().0;
+                out.iter_mut().zip(quads).for_each(|(v, quad)| *v = f32::from_le_bytes(*quad));
+            }
+            Dtype::F16 => widen(&bytes[start * 2..], out, |bits, out| {
+                bits.reinterpret_cast::<half::f16>().convert_to_f32_slice(out);
+            }),
+            Dtype::Bf16 => widen(&bytes[start * 2..], out, |bits, out| {
+                bits.reinterpret_cast::<half::bf16>().convert_to_f32_slice(out);
+            }),
+            Dtype::Other(_) => panic!("values of type {} cannot be read", tensor.dtype),
+        }
+    }
+
+    /// Lets the system take a tensor's part of the file out of this process's memory until it is read
+    /// again.
+    pub fn release(&self, index: usize) {
+        let Some(tensor) = self.tensors.get(index) else { return };
+        #[cfg(unix)]
+        if tensor.range.len() >= WORTH_RELEASING {
+            // SAFETY: the map is of a file and never written, so a page that is dropped has the same
+            // bytes when it is read again. It is advice: whether it is taken does not matter.
+            let _ = unsafe {
+                self.map.unchecked_advise_range(
+                    memmap2::UncheckedAdvice::DontNeed,
+                    tensor.range.start,
+                    tensor.range.len(),
+                )
+            };
+        }
+    }
+}
+
+/// Widens little-endian halves; `bytes` may go on.
+fn widen(bytes: &[u8], out: &mut [f32], convert: impl Fn(&[u16], &mut [f32])) {
+    let mut bits = [0u16; 512];
+    for (out, bytes) in out.chunks_mut(bits.len()).zip(bytes.chunks(2 * bits.len())) {
+        let bits = &mut bits[..out.len()];
+        for (bits, pair) in bits.iter_mut().zip(bytes.as_chunks().0) {
+            *bits = u16::from_le_bytes(*pair);
+        }
+        convert(bits, out);
     }
 }
 

@@ -119,6 +119,14 @@ impl Generator {
 
     /// The values of a tensor, row-major. `None` where there is no role for the name.
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Option<Vec<f32>> {
+        let value = self.values(name, shape)?;
+        let mut values = vec![0.0f32; shape.iter().product()];
+        in_parallel(&mut values, value);
+        Some(values)
+    }
+
+    /// A tensor's values by their index. `None` where there is no role for the name.
+    pub fn values(&self, name: &str, shape: &[usize]) -> Option<impl Fn(u64) -> f32 + Send + Sync> {
         let (centre, radius) = match self.role(name)? {
             Role::Affine(centre, radius) => (centre, radius),
             Role::Weight => {
@@ -127,10 +135,8 @@ impl Generator {
             }
         };
         let key = key(self.seed, name);
-        let mut values = vec![0.0f32; shape.iter().product()];
         // Two roundings, as the generator's definition wants; Rust never contracts them.
-        in_parallel(&mut values, |index| centre + radius * unit(key, index));
-        Some(values)
+        Some(move |index| centre + radius * unit(key, index))
     }
 
     /// What the generator was started with: seed and gain.

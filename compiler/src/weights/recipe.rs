@@ -3,7 +3,7 @@
 use super::file::WeightFile;
 use super::generate::Generator;
 use super::resample::resample;
-use netwright_ir::Resampling;
+use netwright_ir::{ParamValues, Resampling};
 use std::borrow::Cow;
 
 /// A recipe whose parts all exist.
@@ -54,6 +54,65 @@ pub enum Recipe {
 }
 
 impl Recipe {
+    /// The values for whoever reads them once, in any pieces: those that can be are made as they are read.
+    pub fn values<'a>(
+        &'a self,
+        file: Option<&'a WeightFile>,
+        generator: Option<&'a Generator>,
+    ) -> ParamValues<'a> {
+        match self {
+            Recipe::File(at) => {
+                let file = file.expect("binding saw the file");
+                match file.slice(*at) {
+                    Some(values) => ParamValues::Slice(values),
+                    None => ParamValues::Made {
+                        len: file.len(*at).expect("binding saw a type that can be read"),
+                        fill: Box::new(move |start, out| file.read(*at, start, out)),
+                    },
+                }
+            }
+            Recipe::Generated { name, shape } => {
+                let value = generator
+                    .and_then(|generator| generator.values(name, shape))
+                    .expect("binding saw that the generator knows the name");
+                let fill = move |start: usize, out: &mut [f32]| {
+                    (start as u64..).zip(out).for_each(|(index, out)| *out = value(index));
+                };
+                ParamValues::Made { len: shape.iter().product(), fill: Box::new(fill) }
+            }
+            Recipe::Range { of, start, len } => match of.values(file, generator) {
+                ParamValues::Slice(values) => ParamValues::Slice(&values[*start..start + len]),
+                values => ParamValues::Made {
+                    len: *len,
+                    fill: Box::new(move |at, out| values.read(start + at, out)),
+                },
+            },
+            Recipe::Concat { outer: 1, parts } => {
+                let parts: Vec<ParamValues<'a>> =
+                    parts.iter().map(|(part, _)| part.values(file, generator)).collect();
+                ParamValues::Made {
+                    len: parts.iter().map(ParamValues::len).sum(),
+                    fill: Box::new(move |start, out| read_joined(&parts, start, out)),
+                }
+            }
+            Recipe::Zeros(_) | Recipe::Concat { .. } | Recipe::Resample { .. } => {
+                ParamValues::Owned(self.value(file, generator).into_owned())
+            }
+        }
+    }
+
+    /// Calls `f` with the index of each tensor of the file that is read.
+    pub fn each_file_tensor(&self, f: &mut dyn FnMut(usize)) {
+        match self {
+            Recipe::File(at) => f(*at),
+            Recipe::Range { of, .. } | Recipe::Resample { of, .. } => of.each_file_tensor(f),
+            Recipe::Concat { parts, .. } => {
+                parts.iter().for_each(|(part, _)| part.each_file_tensor(f));
+            }
+            Recipe::Generated { .. } | Recipe::Zeros(_) => {}
+        }
+    }
+
     /// The values. Whoever made the recipe has seen that file or generator have what it names.
     pub fn value<'a>(
         &self,
@@ -89,5 +148,18 @@ impl Recipe {
                 resample(&table, *prefix, *channels, *from, *to, *way).into()
             }
         }
+    }
+}
+
+/// Values of parts one after the other, from index `start` on.
+fn read_joined(parts: &[ParamValues<'_>], start: usize, mut out: &mut [f32]) {
+    let mut at = start;
+    for part in parts {
+        if at < part.len() {
+            let (now, later) = out.split_at_mut(out.len().min(part.len() - at));
+            part.read(at, now);
+            (at, out) = (at + now.len(), later);
+        }
+        at -= part.len().min(at);
     }
 }

@@ -23,18 +23,44 @@ fn map(data: &mut [f32], threads: usize, f: impl Fn(f64) -> f64 + Sync) {
 }
 
 /// Elementwise function, in place.
-pub(super) fn unary(function: Unary, data: &mut [f32], threads: usize) {
+pub(crate) fn unary(function: Unary, data: &mut [f32], threads: usize) {
     map(data, threads, |x| function.eval(x));
 }
 
 /// `min(max(x, low), high)`, in place.
-pub(super) fn clamp(low: f64, high: f64, data: &mut [f32], threads: usize) {
+pub(crate) fn clamp(low: f64, high: f64, data: &mut [f32], threads: usize) {
     map(data, threads, |x| math::min(math::max(x, low), high));
 }
 
 /// `x * mul + add`, in place.
-pub(super) fn affine(mul: f64, add: f64, data: &mut [f32], threads: usize) {
+pub(crate) fn affine(mul: f64, add: f64, data: &mut [f32], threads: usize) {
     map(data, threads, |x| x * mul + add);
+}
+
+/// `values op right`, in place; `right op values` if `swapped`. One value on the right stands for all.
+///
+/// Sums, differences, products and quotients of `f32` are the same bits computed in `f32` as in `f64`
+/// and then rounded: 53 bits are more than twice 24 and two.
+pub(crate) fn binary_in_place(op: Binary, values: &mut [f32], right: &[f32], swapped: bool) {
+    let wide = |f: fn(f64, f64) -> f64| move |a: f32, b: f32| f(a.into(), b.into()) as f32;
+    match op {
+        Binary::Add => with_each(values, right, swapped, |a, b| a + b),
+        Binary::Sub => with_each(values, right, swapped, |a, b| a - b),
+        Binary::Mul => with_each(values, right, swapped, |a, b| a * b),
+        Binary::Div => with_each(values, right, swapped, |a, b| a / b),
+        Binary::Max => with_each(values, right, swapped, wide(math::max)),
+        Binary::Min => with_each(values, right, swapped, wide(math::min)),
+        Binary::Pow => with_each(values, right, swapped, wide(f64::powf)),
+    }
+}
+
+fn with_each(values: &mut [f32], right: &[f32], swapped: bool, f: impl Fn(f32, f32) -> f32) {
+    match *right {
+        [right] if swapped => values.iter_mut().for_each(|v| *v = f(right, *v)),
+        [right] => values.iter_mut().for_each(|v| *v = f(*v, right)),
+        _ if swapped => values.iter_mut().zip(right).for_each(|(v, right)| *v = f(*right, *v)),
+        _ => values.iter_mut().zip(right).for_each(|(v, right)| *v = f(*v, *right)),
+    }
 }
 
 /// `a op b`, broadcast to `shape`.

@@ -85,6 +85,11 @@ pub(super) fn layer_norm(
     });
 }
 
+/// What batch normalisation multiplies each channel by.
+pub(crate) fn batch_norm_scale(gamma: &[f32], variance: &[f32], eps: f64) -> Vec<f64> {
+    gamma.iter().zip(variance).map(|(&g, &v)| g as f64 / (v as f64 + eps).sqrt()).collect()
+}
+
 /// Batch normalisation over the last axis by known statistics: `[gamma, beta, mean, variance]`.
 pub(super) fn batch_norm(
     x: &Tensor,
@@ -94,8 +99,7 @@ pub(super) fn batch_norm(
     out: &mut [f32],
 ) {
     let channels = gamma.len();
-    let scale: Vec<f64> =
-        gamma.iter().zip(variance).map(|(&g, &v)| g as f64 / (v as f64 + eps).sqrt()).collect();
+    let scale = batch_norm_scale(gamma, variance, eps);
     parallel::rows(threads, x.data.len(), out, channels, 256, |first, out| {
         let x = &x.data[first * channels..][..out.len()];
         for (x, out) in x.chunks_exact(channels).zip(out.chunks_exact_mut(channels)) {
