@@ -4,14 +4,14 @@ use crate::error::Error;
 use crate::network::Network;
 use netwright_compiler::driver::{
     self, Code, CompiledNetwork, DriverError, InterpretedNetwork, Network as _, Options, Port,
-    WideIsa, compile,
+    WideIsa, compile, compile_and_pack,
 };
 use netwright_compiler::expand::Expanded;
 use netwright_compiler::value::Value;
 use netwright_compiler::weights::BoundWeights;
 use netwright_ir::Graph;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What computes the kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -44,6 +44,8 @@ pub struct RunOptions {
     pub winograd: bool,
     /// Compute convolutions that follow each other depth first where it is estimated to be faster.
     pub depth_first: bool,
+    /// Pack weights after compiling instead of meanwhile, so that the time of each is its own.
+    pub separate: bool,
 }
 
 impl Default for RunOptions {
@@ -55,6 +57,7 @@ impl Default for RunOptions {
             features: false,
             winograd: true,
             depth_first: true,
+            separate: false,
         }
     }
 }
@@ -165,13 +168,16 @@ impl Session {
             };
             return Ok(Session::with(engine, inputs, outputs, own, [Duration::ZERO; 2]));
         }
-        let start = Instant::now();
-        let code = Arc::new(compile(graph, &driver)?);
-        let compile = start.elapsed();
-        let start = Instant::now();
-        let packed = Arc::new(code.pack(params)?);
-        let pack = start.elapsed();
-        let network = code.network(packed, options.threads)?;
+        let (code, packed) = match options.separate {
+            true => {
+                let code = compile(graph, &driver)?;
+                let packed = code.pack(params)?;
+                (code, packed)
+            }
+            false => compile_and_pack(graph, &driver, params)?,
+        };
+        let (compile, pack) = (code.timings().total(), packed.elapsed());
+        let network = Arc::new(code).network(Arc::new(packed), options.threads)?;
         let (inputs, outputs) = (network.inputs().to_vec(), network.outputs().to_vec());
         Ok(Session::with(
             Engine::Compiled(Box::new(network)),

@@ -155,12 +155,14 @@ pub(crate) fn compile_kernels(
         Mutex::new((0..names.len()).map(|_| None).collect());
     let work = || {
         let mut compiler = Portable::new(portable);
+        let mut memory = wide::Memory::default();
         loop {
             let i = next.fetch_add(1, Ordering::Relaxed);
             let (Some(kernel), Some(name)) = (kernels.get(i), names.get(i)) else {
                 return;
             };
-            let result = compile_kernel(kernel, name, (emitter, target), &mut compiler);
+            let result =
+                compile_kernel(kernel, name, (emitter, target), &mut compiler, &mut memory);
             if let Ok(mut results) = results.lock() {
                 results[i] = Some(result);
             }
@@ -190,6 +192,7 @@ fn compile_kernel(
     name: &str,
     (emitter, target): (Emitter, &Target),
     compiler: &mut Portable,
+    memory: &mut wide::Memory,
 ) -> Result<Code, CodegenError> {
     let built = kernels::build(kernel, name, target)?;
     if cfg!(debug_assertions) {
@@ -203,9 +206,8 @@ fn compile_kernel(
             (bytes, instructions, unwind)
         }
         Emitter::Wide(isa) => {
-            let code = wide::emit(&built.function, isa).map_err(|e| CodegenError::Compile {
-                function: name.into(),
-                message: e.to_string(),
+            let code = wide::emit_with(&built.function, isa, memory).map_err(|e| {
+                CodegenError::Compile { function: name.into(), message: e.to_string() }
             })?;
             (code.bytes, code.code_len, None)
         }

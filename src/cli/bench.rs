@@ -50,7 +50,8 @@ pub fn run(args: &BenchArgs) -> Outcome {
 }
 
 fn run_options(args: &BenchArgs) -> RunOptions {
-    common::run_options(&args.spec.machine, args.runner.backend)
+    // Both times are printed.
+    RunOptions { separate: true, ..common::run_options(&args.spec.machine, args.runner.backend) }
 }
 
 fn prepare(args: &BenchArgs) -> Result<Prepared, Failure> {

@@ -102,6 +102,7 @@ pub fn run_options(machine: &MachineArgs, backend: BackendArg) -> RunOptions {
         features: false,
         winograd: !machine.no_winograd,
         depth_first: !machine.no_depth_first,
+        separate: false,
     }
 }
 

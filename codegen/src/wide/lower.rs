@@ -10,13 +10,60 @@ use super::WideIsa;
 use super::machine::{ARGUMENTS, MOp, MachineFunction};
 use crate::vir::{Count, G, GImmOp, GOp, KernelFunction, Op, V};
 use regalloc2::{Block, Operand, PReg, RegClass, VReg};
-use std::collections::BTreeSet;
 
 /// A register of the kernel IR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Var {
     Vector(u32),
     Word(u32),
+}
+
+/// Some of a function's registers.
+#[derive(Clone)]
+struct Vars {
+    /// How many vectors there are; words follow them.
+    vectors: u32,
+    bits: Vec<u64>,
+}
+
+impl Vars {
+    /// None of the registers.
+    fn none(&self) -> Vars {
+        Vars { vectors: self.vectors, bits: vec![0; self.bits.len()] }
+    }
+
+    fn index(&self, var: Var) -> usize {
+        match var {
+            Var::Vector(v) => v as usize,
+            Var::Word(g) => (self.vectors + g) as usize,
+        }
+    }
+
+    fn insert(&mut self, var: Var) {
+        let index = self.index(var);
+        self.bits[index / 64] |= 1 << (index % 64);
+    }
+
+    fn contains(&self, var: Var) -> bool {
+        let index = self.index(var);
+        self.bits[index / 64] >> (index % 64) & 1 != 0
+    }
+
+    fn extend(&mut self, vars: impl IntoIterator<Item = Var>) {
+        vars.into_iter().for_each(|var| self.insert(var));
+    }
+
+    /// Vectors first, each kind by number.
+    fn iter(&self) -> impl Iterator<Item = Var> + '_ {
+        let set = |bits: u64| (0..64u32).filter(move |bit| bits >> bit & 1 != 0);
+        let words = (0u32..).step_by(64).zip(&self.bits).filter(|(_, bits)| **bits != 0);
+        words.flat_map(move |(first, bits)| set(*bits).map(move |bit| first + bit)).map(|index| {
+            match index.checked_sub(self.vectors) {
+                None => Var::Vector(index),
+                Some(word) => Var::Word(word),
+            }
+        })
+    }
 }
 
 /// Lowers a checked function.
@@ -318,10 +365,10 @@ impl Lowering {
 
     fn skippable_loop(&mut self, count: G, body: &[Op]) {
         let counter = self.g(count);
-        let mut written = BTreeSet::new();
+        let mut written = self.no_vars();
         defs(body, &mut written);
         let (merged, local): (Vec<Var>, Vec<Var>) =
-            written.into_iter().partition(|var| self.get(*var).is_some());
+            written.iter().partition(|var| self.get(*var).is_some());
         let before = self.values(&merged);
 
         self.code.push(MOp::BranchIfZero, &[Operand::reg_use(counter)]);
@@ -356,19 +403,21 @@ impl Lowering {
 
     /// The registers whose value one round of `body` hands to the next.
     fn carried(&self, body: &[Op]) -> Vec<Var> {
-        let mut written = BTreeSet::new();
+        let mut written = self.no_vars();
         defs(body, &mut written);
-        let mut exposed = BTreeSet::new();
-        reads_first(body, &mut BTreeSet::new(), &mut exposed);
-        written
-            .into_iter()
-            .filter(|var| exposed.contains(var) && self.get(*var).is_some())
-            .collect()
+        let mut exposed = self.no_vars();
+        reads_first(body, &mut self.no_vars(), &mut exposed);
+        written.iter().filter(|var| exposed.contains(*var) && self.get(*var).is_some()).collect()
+    }
+
+    fn no_vars(&self) -> Vars {
+        let vars = self.vectors.len() + self.words.len();
+        Vars { vectors: self.vectors.len() as u32, bits: vec![0; vars.div_ceil(64)] }
     }
 }
 
 /// All registers that `body` writes.
-fn defs(body: &[Op], out: &mut BTreeSet<Var>) {
+fn defs(body: &[Op], out: &mut Vars) {
     for op in body {
         out.extend(op.vector_def().map(|v| Var::Vector(v.0)));
         out.extend(op.word_def().map(|g| Var::Word(g.0)));
@@ -379,10 +428,10 @@ fn defs(body: &[Op], out: &mut BTreeSet<Var>) {
 }
 
 /// All registers that `body` reads before it has surely written them.
-fn reads_first(body: &[Op], written: &mut BTreeSet<Var>, out: &mut BTreeSet<Var>) {
+fn reads_first(body: &[Op], written: &mut Vars, out: &mut Vars) {
     for op in body {
         let mut read = |var: Var| {
-            if !written.contains(&var) {
+            if !written.contains(var) {
                 out.insert(var);
             }
         };
@@ -393,9 +442,9 @@ fn reads_first(body: &[Op], written: &mut BTreeSet<Var>, out: &mut BTreeSet<Var>
             Op::Loop { count: Count::Static(_), body } => reads_first(body, written, out),
             Op::Loop { count: Count::Reg(_), body } => {
                 // Where it is skipped, the registers it writes keep their values: they are read.
-                let mut inner = BTreeSet::new();
+                let mut inner = written.none();
                 defs(body, &mut inner);
-                out.extend(inner.iter().filter(|var| !written.contains(var)));
+                out.extend(inner.iter().filter(|var| !written.contains(*var)));
                 reads_first(body, &mut written.clone(), out);
             }
             _ => {

@@ -110,6 +110,20 @@ pub enum WideError {
 
 /// Emits `function` for `isa`. Equal functions give equal bytes.
 pub fn emit(function: &KernelFunction, isa: WideIsa) -> Result<WideCode, WideError> {
+    emit_with(function, isa, &mut Memory::default())
+}
+
+/// The register allocator's working memory, for one function after the other.
+#[derive(Default)]
+pub struct Memory(regalloc2::Ctx);
+
+/// As [`emit`], in memory that is kept: a program has dozens of functions, and fresh memory costs a
+/// fault for each page.
+pub fn emit_with(
+    function: &KernelFunction,
+    isa: WideIsa,
+    memory: &mut Memory,
+) -> Result<WideCode, WideError> {
     crate::vir::check(function)?;
     if function.lanes != isa.lanes() {
         return Err(WideError::Lanes {
@@ -129,18 +143,19 @@ pub fn emit(function: &KernelFunction, isa: WideIsa) -> Result<WideCode, WideErr
         validate_ssa: cfg!(debug_assertions),
         algorithm: regalloc2::Algorithm::Ion,
     };
-    let allocation = regalloc2::run(&code, &environment, &options).map_err(|error| {
-        WideError::Registers { function: function.name.clone(), message: error.to_string() }
-    })?;
+    let allocation =
+        regalloc2::run_with_ctx(&code, &environment, &options, &mut memory.0).map_err(|error| {
+            WideError::Registers { function: function.name.clone(), message: error.to_string() }
+        })?;
     if cfg!(any(test, debug_assertions)) {
         let mut checker = regalloc2::checker::Checker::new(&code, &environment);
-        checker.prepare(&allocation);
+        checker.prepare(allocation);
         checker.run().map_err(|errors| WideError::Registers {
             function: function.name.clone(),
             message: format!("the allocator's checker found {errors:?}"),
         })?;
     }
-    encode::encode(&code, &allocation, isa).map_err(|message| WideError::Encoding {
+    encode::encode(&code, allocation, isa).map_err(|message| WideError::Encoding {
         function: function.name.clone(),
         message: message.to_string(),
     })

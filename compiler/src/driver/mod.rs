@@ -33,7 +33,7 @@ mod network;
 mod object;
 mod pack;
 
-pub use code::{Code, Timings, compile};
+pub use code::{Code, Timings, compile, compile_and_pack};
 pub use interpreted::InterpretedNetwork;
 pub use network::{CompiledNetwork, Network};
 pub use object::{HalfCost, NetworkObject, ObjectRequest, object};
