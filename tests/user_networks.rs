@@ -72,3 +72,39 @@ fn a_resnet_with_blurred_strides() {
     let params = &network.expanded.graph.params;
     assert!(params.iter().all(|param| !param.path.contains("blur")), "{params:?}");
 }
+
+/// Channels that are shuffled, made cheaply, mixed, or carried along.
+#[test]
+fn arrangements_of_channels() {
+    for name in ["shuffle_net", "ghost_net", "mix_net", "dense_net"] {
+        let spec = load(name);
+        agrees(&spec, &[], 1.2);
+        agrees(&spec, &[("resolution", "49x65")], 1.2);
+    }
+}
+
+/// Branches as they are trained, before anyone folds them into one convolution.
+#[test]
+fn re_parameterised_branches() {
+    let spec = load("rep_vgg");
+    agrees(&spec, &[], 0.8);
+    agrees(&spec, &[("a", "0.5"), ("resolution", "40x52")], 0.8);
+}
+
+#[test]
+fn attentions_of_all_kinds() {
+    for name in ["cross_covariance", "linear_attention", "class_attention"] {
+        let spec = load(name);
+        agrees(&spec, &[], 1.0);
+        agrees(&spec, &[("resolution", "48x80"), ("classes", "7")], 1.0);
+    }
+}
+
+#[test]
+fn normalisations_and_weights_of_channels() {
+    for name in ["group_norm", "pool_former", "selective_kernels"] {
+        let spec = load(name);
+        agrees(&spec, &[], 1.0);
+        agrees(&spec, &[("resolution", "52x68")], 1.0);
+    }
+}

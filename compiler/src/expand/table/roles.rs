@@ -47,7 +47,7 @@ impl Column {
 }
 
 /// The headings that papers use, by role; case does not matter.
-const HEADINGS: [(Role, &[&str]); 7] = [
+pub(crate) const HEADINGS: [(Role, &[&str]); 7] = [
     (Role::Input, &["input", "input size"]),
     (Role::Output, &["output", "output size"]),
     (Role::Resolution, &["resolution"]),
