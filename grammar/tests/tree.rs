@@ -28,3 +28,11 @@ fn what_is_kept_of_lines_that_cannot_be_read() {
     assert!(!said(text).is_empty());
     insta::assert_snapshot!(tree(text));
 }
+
+/// A name may begin with a word that elsewhere starts a line.
+#[test]
+fn names_of_tensors_that_begin_with_a_word_of_the_language() {
+    let text = "network t {\n  weights a {\n    blocks: block{n+1}, table{s}.x\n    head:   set{i} when head else drop{n}\n  }\n}\n";
+    assert_eq!(said(text), "");
+    assert!(said("network t {\n  weights a {\n    blocks: block {\n").contains('}'));
+}

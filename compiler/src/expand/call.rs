@@ -47,16 +47,15 @@ impl<'a> Expander<'a> {
         {
             return self.repeat(arguments, flow, span, scope);
         }
-        let named = match &callee.kind {
-            ExprKind::Name(name) => self.lookup_callee(name, scope)?,
-            _ => None,
-        };
-        let target = match named {
-            Some(target) => {
-                self.count_step()?;
-                target
+        let target = match (self.eval(callee, scope), &callee.kind) {
+            (Ok(target @ (Value::Callable(_) | Value::Absent)), _) => target,
+            (Ok(_) | Err(Fault::Known), ExprKind::Name(name)) => {
+                match self.lookup_callee(name, scope)? {
+                    None | Some(Value::Poison) => return Err(Fault::Known),
+                    Some(target) => target,
+                }
             }
-            None => self.eval(callee, scope)?,
+            (target, _) => target?,
         };
         let callable = match (&target, &flow) {
             (Value::Callable(callable), _) => callable.clone(),

@@ -13,7 +13,7 @@ use netwright_ir::NodeId;
 
 impl Expander<'_> {
     /// Counts an expression that is evaluated, or a call.
-    pub fn count_step(&mut self) -> Eval<()> {
+    fn count_step(&mut self) -> Eval<()> {
         self.steps += 1;
         if self.steps > MAX_STEPS {
             let message = format!("the spec takes more than {MAX_STEPS} steps to expand");

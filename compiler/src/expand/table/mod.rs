@@ -39,14 +39,19 @@ struct Flow<'a> {
 /// Whether a row belongs to the variant that is expanded: in a table with a column of operators for
 /// each variant, `-` in one of them leaves the row out there.
 fn in_variant(columns: &[Column], row: &Row) -> bool {
-    let absent = |cell: &Cell| matches!(cell.text.as_str(), "" | "-");
     let cells = || columns.iter().zip(&row.cells);
     let own = cells().find(|(column, _)| column.role == Role::Operator);
-    let other = |(column, cell): (&Column, &Cell)| {
-        let means = roles::role_of(&column.name);
-        column.role == Role::Other && means == Some(Role::Operator) && !absent(cell)
-    };
-    !own.is_some_and(|(_, cell)| absent(cell)) || !cells().any(other)
+    let has_other = cells().any(|(column, cell)| is_of_other_variant(column) && !is_absent(cell));
+    !(has_other && own.is_some_and(|(_, cell)| is_absent(cell)))
+}
+
+/// Whether this is the column of operators of another variant.
+fn is_of_other_variant(column: &Column) -> bool {
+    column.role == Role::Other && roles::role_of(&column.name) == Some(Role::Operator)
+}
+
+fn is_absent(cell: &Cell) -> bool {
+    matches!(cell.text.as_str(), "" | "-")
 }
 
 /// A printed shape and its place.
@@ -267,6 +272,11 @@ impl<'a> Expander<'a> {
         };
         flow.rows = flow.rows.max(number + 1);
         let place = RowPlace { number, span: cell.span };
+        if is_absent(cell) && columns.iter().any(is_of_other_variant) {
+            // One mistake, whichever variants are looked at.
+            let message = "the row has no operator in any variant";
+            return Err(Diagnostic::error(codes::OPERATOR_CELL, row.span, message).into());
+        }
         let parts = self.operator_parts(cell)?;
         for part in &parts {
             let Some(label) = &part.label else { continue };

@@ -152,3 +152,17 @@ fn a_wrong_operand_says_what_to_do() {
     ));
     insta::assert_snapshot!(found);
 }
+
+#[test]
+fn labels_do_not_hide_operators() {
+    let net = expanded(&lines(
+        "  mean = x -> mean(\"h w\", keep)\n  var = x - mean -> square -> mean(\"1 2\", keep)\n  \
+         y = x * var",
+    ));
+    assert_eq!(output(&net), [1, 8, 8, 3]);
+    // What is no operator stays what the label says.
+    assert_eq!(codes(&lines("  own = x -> relu\n  y = x -> own(3)")), ["E0207"]);
+    // A broken line is reported once, and its label hides nothing either.
+    let broken = "  mean = x -> conv(wide)\n  y = x -> mean(\"h w\", keep)";
+    assert_eq!(codes(&lines(broken)), ["E0201"]);
+}

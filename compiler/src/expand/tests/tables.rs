@@ -175,3 +175,23 @@ fn outputs_and_dialects() {
     assert_eq!(codes(&text.replace("stage1", "stage7")), ["E0226"]);
     assert_eq!(codes(&text.replace("padding", "pading")), ["E0512"]);
 }
+
+#[test]
+fn rows_of_one_variant() {
+    let text = "block unit(x, c) {\n  y = x -> conv(c, 1x1)\n}\n\
+                network t(resolution = 8) {\n  variants {\n    | name |\n    | a |\n    | b |\n  }\n  \
+                heading \"{variant} layers\" = operator\n  operator \"unit-{c}\" = unit\n  table {\n    \
+                | a layers | b layers |\n    | unit-4 | unit-4 |\n    | - | unit-5 |\n    \
+                | unit-6 | unit-6 |\n  }\n}\n";
+    assert_eq!(codes(text), [""; 0]);
+    let nodes = |variant: &str| {
+        let request = Request { variant: Some(variant.into()), ..Request::default() };
+        expanded_with(text, &request).graph.params.len()
+    };
+    assert_eq!((nodes("a"), nodes("b")), (2, 3));
+    // In a column that is the only one it is a mistake, and so is a row that no variant has.
+    let alone = table("", "    | operator |\n    | - |");
+    assert_eq!(codes(&alone), ["E0106"]);
+    let nobody = text.replace("| - | unit-5 |", "| - | - |");
+    assert_eq!(codes(&nobody), ["E0106"]);
+}
