@@ -12,7 +12,7 @@ use netwright_grammar::{Diagnostic, Span};
 use netwright_ir::NodeId;
 
 impl Expander<'_> {
-    /// Counts an expression that is evaluated, or a call.
+    /// Counts an expression that is evaluated.
     fn count_step(&mut self) -> Eval<()> {
         self.steps += 1;
         if self.steps > MAX_STEPS {
