@@ -14,6 +14,17 @@ use netwright_grammar::ast::{Argument, Expr, ExprKind};
 use netwright_grammar::{Diagnostic, Span};
 use std::rc::Rc;
 
+/// Whether a bare argument stands for `name = yes`, if there is such a parameter, rather than for what
+/// is `known` by its name: it is not known, or known as an operator where a flag can stand.
+pub(crate) fn may_be_flag(known: &Option<Value>, flag: &str, signature: Signature<'_>) -> bool {
+    let is_flag = || signature.find(flag).is_some_and(|at| at > 0 && signature.is_flag(at));
+    match known {
+        None => true,
+        Some(Value::Callable(named)) => matches!(named.target, Target::Primitive(_)) && is_flag(),
+        _ => false,
+    }
+}
+
 impl<'a> Expander<'a> {
     /// `value -> step`.
     pub fn eval_step(
@@ -78,7 +89,8 @@ impl<'a> Expander<'a> {
     }
 
     /// The arguments of a call. A bare name that means nothing here but is a parameter of the
-    /// callee stands for `name = yes`.
+    /// callee stands for `name = yes`; so does a flag of the callee whose name is also an
+    /// operator's or a function's (`ceil` of `avgpool`).
     pub fn eval_arguments(
         &mut self,
         arguments: &[Argument],
@@ -91,7 +103,7 @@ impl<'a> Expander<'a> {
                 let name = argument.name.as_ref().map(|name| (name.text.clone(), name.span));
                 if let (None, ExprKind::Name(flag)) = (&name, &argument.value.kind) {
                     let known = self.lookup(flag, scope);
-                    if matches!(known, Ok(None)) {
+                    if known.as_ref().is_ok_and(|known| may_be_flag(known, flag, signature)) {
                         let span = argument.value.span;
                         let parameter = signature.find(flag).filter(|at| *at > 0);
                         let (name, value) = if parameter.is_some() {

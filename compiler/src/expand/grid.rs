@@ -94,6 +94,12 @@ impl Expander<'_> {
                 }
             };
         }
+        if let ExprKind::Call(callee, _) = &expr.kind
+            && let ExprKind::Name(name) = &callee.kind
+            && self.lookup(name, scope)?.is_none()
+        {
+            return Err(self.no_name(name, callee.span, scope, &[]));
+        }
         let mut cell =
             |this: &mut Self, expr: &Expr| this.compile(expr, names, scope, size).map(Box::new);
         Ok(match &expr.kind {

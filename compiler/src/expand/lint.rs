@@ -3,6 +3,7 @@
 
 use super::bind::{Binder, Bound, Given};
 use super::call::earlier;
+use super::call::may_be_flag;
 use super::codes;
 use super::expander::Expander;
 use super::scope::Scope;
@@ -264,7 +265,10 @@ impl<'a> Expander<'a> {
         let at = name.as_ref().map_or(Some(at), |(name, _)| signature?.find(name));
         let words = signature.zip(at).map_or(&[][..], |(signature, at)| signature.words(at));
         if let (None, ExprKind::Name(flag)) = (&name, &argument.value.kind)
-            && matches!(self.lookup(flag, scope), Ok(None))
+            && self.lookup(flag, scope).is_ok_and(|known| match signature {
+                Some(signature) => may_be_flag(&known, flag, signature),
+                None => known.is_none(),
+            })
         {
             let known = signature.and_then(|signature| signature.find(flag));
             if !words.is_empty() && known.is_none() {

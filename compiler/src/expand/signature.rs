@@ -4,7 +4,7 @@ use super::bind::Args;
 use super::expander::{Eval, Expander};
 use crate::pure;
 use crate::value::Value;
-use netwright_grammar::ast::Block;
+use netwright_grammar::ast::{Block, ExprKind};
 
 /// What stands for an argument that is not given.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -145,6 +145,20 @@ impl<'a> Signature<'a> {
             Signature::Block(block) => block.params[at].default.is_none(),
             Signature::Primitive(primitive) => {
                 matches!(primitive.params[at].default, Default::Required)
+            }
+            Signature::Function(_) => false,
+        }
+    }
+
+    /// Whether a parameter is a flag: its default is `yes` or `no`.
+    pub fn is_flag(&self, at: usize) -> bool {
+        match self {
+            Signature::Block(block) => {
+                let default = block.params[at].default.as_ref();
+                default.is_some_and(|expr| matches!(expr.kind, ExprKind::Bool(_)))
+            }
+            Signature::Primitive(primitive) => {
+                matches!(primitive.params[at].default, Default::Bool(_))
             }
             Signature::Function(_) => false,
         }

@@ -288,6 +288,20 @@ fn a_layer_of_the_default_kind_in_a_line() {
     assert_eq!(names[6], "large.0.out.gamma");
 }
 
+/// `out = x * param gamma[c]`: the block's rules name the parameter as if it had a line of its own.
+#[test]
+fn a_parameter_in_place_is_named_by_its_block() {
+    let mut tree = Tree::default();
+    let (gamma, beta) = (tree.tensor("gamma", &[8]), tree.tensor("beta", &[8]));
+    let lines = vec![node("scaled", Kind::Line, vec![gamma]), node("out", Kind::Line, vec![beta])];
+    let labels = vec![("scaled".into(), true), ("out".into(), true)];
+    let block = node("scale", Kind::Block { name: "scale".into(), labels, args: vec![] }, lines);
+    let row = node("s", Kind::Row { stage: 0, index: 0, flat: 0, all: 0 }, vec![block]);
+    let root = node("", Kind::Network, vec![row]);
+    let rules = "weights t {\n s: a { gamma: ls.gamma  out: shift { beta: b } }\n}";
+    assert_eq!(names(&tree, &root, rules), ["a.ls.gamma", "a.shift.b"]);
+}
+
 #[test]
 fn mistakes() {
     let (tree, root) = mobilenet_v2();

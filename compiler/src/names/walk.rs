@@ -19,6 +19,8 @@ type Lists<'a> = Vec<(usize, &'a [Rule])>;
 struct Place<'a> {
     prefix: Pattern,
     lists: Lists<'a>,
+    /// Prefix and rules of the block around the line, for the free parameters in it.
+    around: Option<(Pattern, Lists<'a>)>,
     blocks: Vec<&'a Instance>,
     line: Option<&'a Instance>,
     row: Option<RowNumbers>,
@@ -59,6 +61,7 @@ pub fn walk<'a>(
     let place = Place {
         prefix: Pattern::Name(String::new()),
         lists: chain.iter().enumerate().map(|(at, dialect)| (at, &dialect.rules[..])).collect(),
+        around: None,
         blocks: vec![tree],
         line: None,
         row: None,
@@ -123,17 +126,31 @@ impl<'a> Walk<'a, '_> {
             Kind::Repeat { index } => {
                 let mut place = place;
                 place.round = Some(*index);
+                place.around = None;
                 place.prefix = place.prefix.child(&segment);
                 place.path.push(&node.label);
                 return self.inside(node, place);
             }
             _ => (node.label.as_str(), false),
         };
+        let mut place = place;
+        if matches!(node.kind, Kind::Tensor { .. })
+            && matches!(parent.kind, Kind::Line)
+            && matching(&place.lists, label).is_empty()
+            && let Some((prefix, lists)) = place.around.take()
+            && !matching(&lists, label).is_empty()
+        {
+            // `x * param gamma[c]`: the block names it as if it had a line of its own.
+            (place.prefix, place.lists) = (prefix, lists);
+        }
         let rules = matching(&place.lists, label);
         let inner: Lists<'a> = rules.iter().map(|(at, rule)| (*at, &rule.rules[..])).collect();
         let naming = rules.iter().map(|(_, rule)| *rule).find(|rule| !rule.targets.is_empty());
 
         let mut below = place.clone();
+        if matches!(node.kind, Kind::Line) {
+            below.around = Some((place.prefix.clone(), place.lists.clone()));
+        }
         if !transparent {
             below.path.push(label);
         }
@@ -160,6 +177,7 @@ impl<'a> Walk<'a, '_> {
             Kind::Tensor { param } => self.tensor(*param, place),
             Kind::Block { name, .. } => {
                 place.lists = self.with_block_rules(&place.lists, name);
+                place.around = None;
                 place.blocks.push(node);
                 self.children(node, &place);
             }

@@ -5,7 +5,7 @@ use crate::value::{Value, silent};
 use netwright_grammar::{Diagnostic, Span};
 
 /// Names of the number functions.
-pub const FUNCTIONS: [&str; 15] = [
+pub const FUNCTIONS: [&str; 17] = [
     "divisible",
     "round",
     "floor",
@@ -16,6 +16,8 @@ pub const FUNCTIONS: [&str; 15] = [
     "sqrt",
     "ln",
     "exp",
+    "sin",
+    "cos",
     "pow",
     "len",
     "sum",
@@ -79,7 +81,7 @@ fn call(name: &str, args: &[Arg], span: Span) -> Result<Value, Diagnostic> {
                     .help("a width is a number greater than 0"))
             })
         }
-        "round" | "floor" | "ceil" | "abs" | "sqrt" | "ln" | "exp" => {
+        "round" | "floor" | "ceil" | "abs" | "sqrt" | "ln" | "exp" | "sin" | "cos" => {
             let f = match name {
                 // As Python, which the libraries are written in.
                 "round" => f64::round_ties_even,
@@ -88,6 +90,8 @@ fn call(name: &str, args: &[Arg], span: Span) -> Result<Value, Diagnostic> {
                 "abs" => f64::abs,
                 "sqrt" => f64::sqrt,
                 "ln" => f64::ln,
+                "sin" => f64::sin,
+                "cos" => f64::cos,
                 _ => f64::exp,
             };
             let [v] = bind(name, args, ["v"], 1, span)?;

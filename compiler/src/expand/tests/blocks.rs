@@ -32,6 +32,34 @@ fn flags_and_callables() {
     assert!(paths.iter().any(|path| path.starts_with("d.1.")), "{paths:?}");
 }
 
+/// `ceil` and `floor` are names of functions too; as a flag of what is called they are flags.
+#[test]
+fn a_flag_may_have_the_name_of_a_function() {
+    let text =
+        "block pool(x, floor = no) {\n  y = x -> avgpool(2x2, ceil = !floor, count_pad = no)\n}\n";
+    let net = |call: &str| expanded(&(text.to_string() + &lines(call)));
+    assert_eq!(output(&net("  a = x -> avgpool(3x3, ceil)\n")), [1, 3, 3, 3]);
+    assert_eq!(output(&net("  a = x -> avgpool(3x3)\n")), [1, 2, 2, 3]);
+    // A map of one cell comes out as a vector.
+    assert_eq!(output(&net("  a = x -> maxpool(3x3) -> pool(floor)\n")), [1, 3]);
+}
+
+/// A label may have an operator's name, and the operator still be called, with its flags.
+#[test]
+fn a_label_does_not_hide_an_operator() {
+    let text = "block norm(x) {\n  mean = x -> mean(\"1 2\", keep)\n  off = x - mean\n  \
+                var = off -> square -> mean(\"h w\", keep)\n  y = off * (var + 1e-5 -> rsqrt)\n}\n";
+    let net = expanded(&(text.to_string() + &lines("  norm = x -> norm\n  out = norm -> norm\n")));
+    assert_eq!(output(&net), [1, 8, 8, 3]);
+}
+
+#[test]
+fn an_unknown_function_in_a_grid_is_one_error() {
+    let text = rendered(&lines("  a = x + grid(i < 8, j < 8, c < 3 : sinus(i) + cos(j))\n"));
+    assert_eq!(text.matches("error[").count(), 1, "{text}");
+    assert!(text.contains("`sinus` is not known here"), "{text}");
+}
+
 #[test]
 fn splits_and_arithmetic() {
     let net = expanded(&lines(
