@@ -144,6 +144,7 @@ impl Network {
         memory::check(&expanded.graph)?;
         let weights = Arc::new(bind(&expanded.graph.params, supply, &expanded.drops)?);
         let mut network = Network { expanded, weights, notes };
+        network.notes.extend(network.weights.untold());
         // Generated values are finite by definition.
         if let Supply::File { .. } = supply {
             network.notes.extend(network.weights.non_finite());

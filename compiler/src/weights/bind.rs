@@ -48,6 +48,7 @@ pub struct BoundWeights {
     generator: Option<Generator>,
     params: Vec<Bound>,
     comparison: Comparison,
+    untold: Vec<String>,
 }
 
 impl BoundWeights {
@@ -106,6 +107,11 @@ impl BoundWeights {
         &self.comparison
     }
 
+    /// What to say of generated tensors whose names do not tell what they are for; `None` if all do.
+    pub fn untold(&self) -> Option<String> {
+        (!self.untold.is_empty()).then(|| untold(self.untold.clone()))
+    }
+
     /// A hash of all values (the same for f16 weights and for the same numbers in f32), for headers
     /// of files that are made from them. FNV-1a over shapes and the bits of the values.
     pub fn hash(&self) -> u64 {
@@ -149,8 +155,7 @@ impl ParamSource for BoundWeights {
 /// Binds parameters to their tensors. `drops` are the dialect's patterns of names that are left out.
 ///
 /// # Errors
-/// [`WeightsError::Mismatch`] with everything that does not fit, or
-/// [`WeightsError::Generator`] with the names that the generator has no role for.
+/// [`WeightsError::Mismatch`] with everything that does not fit.
 pub fn bind(
     params: &[Param],
     supply: &Supply,
@@ -159,9 +164,6 @@ pub fn bind(
     let mut binder = Binder::new(params, supply);
     let recipes: Vec<Option<Recipe>> = params.iter().map(|param| binder.param(param)).collect();
     binder.finish(drops);
-    if !binder.no_role.is_empty() {
-        return Err(WeightsError::Generator(no_role(binder.no_role)));
-    }
     let complete: Option<Vec<Recipe>> = recipes.into_iter().collect();
     let (Some(recipes), true) = (complete, binder.comparison.fits()) else {
         return Err(WeightsError::Mismatch(Box::new(binder.comparison)));
@@ -175,7 +177,9 @@ pub fn bind(
         Supply::File { file, .. } => Some(file.clone()),
         Supply::Generated { .. } => None,
     };
-    Ok(BoundWeights { file, generator: binder.generator, params, comparison: binder.comparison })
+    let untold = binder.untold;
+    let (generator, comparison) = (binder.generator, binder.comparison);
+    Ok(BoundWeights { file, generator, params, comparison, untold })
 }
 
 /// How a supply fits the parameters, without binding them.
@@ -188,16 +192,15 @@ pub fn compare(params: &[Param], supply: &Supply, drops: &[String]) -> Compariso
     binder.comparison
 }
 
-fn no_role(mut names: Vec<String>) -> String {
+fn untold(mut names: Vec<String>) -> String {
     names.sort_unstable();
     names.dedup();
-    let shown = names[..names.len().min(20)].join(", ");
+    let shown = names[..names.len().min(5)].join("`, `");
     let more =
-        if names.len() > 20 { format!(" and {} more", names.len() - 20) } else { String::new() };
+        if names.len() > 5 { format!(" and {} more", names.len() - 5) } else { String::new() };
     format!(
-        "the generator cannot tell what these tensors are for: {shown}{more}; let a dialect's rule \
-         name them as such tensors are named elsewhere (`...weight`, `...bias`, `gamma...`, \
-         `pos_embed`)"
+        "nothing in their names says what `{shown}`{more} are for: generated, they are small numbers \
+         around 0"
     )
 }
 
@@ -222,7 +225,7 @@ struct Binder<'a> {
     comparison: Comparison,
     /// Rows taken of each tensor of the file, and whether all at once.
     taken: HashMap<usize, (usize, bool)>,
-    no_role: Vec<String>,
+    untold: Vec<String>,
 }
 
 impl<'a> Binder<'a> {
@@ -242,7 +245,7 @@ impl<'a> Binder<'a> {
             }
         };
         let image = file.and_then(|(file, _)| file.image_size());
-        Binder { file, generator, image, comparison, taken: HashMap::new(), no_role: Vec::new() }
+        Binder { file, generator, image, comparison, taken: HashMap::new(), untold: Vec::new() }
     }
 
     /// The recipe of a parameter; `None` if something about it is in the comparison now.
@@ -360,8 +363,7 @@ impl<'a> Binder<'a> {
         let Some((file, prefix)) = self.file else {
             let known = self.generator.as_ref().is_some_and(|generator| generator.knows(name));
             if !known {
-                self.no_role.push(name.to_string());
-                return None;
+                self.untold.push(name.to_string());
             }
             let shape = wanted.to_vec();
             return Some((Recipe::Generated { name: name.into(), shape: shape.clone() }, shape));

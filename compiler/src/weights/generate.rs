@@ -60,6 +60,9 @@ enum Role {
     Weight,
 }
 
+/// For a tensor whose name tells nothing (`param mixing[c, c]`): small, around zero.
+const UNTOLD: Role = Role::Affine(0.0, 0.2);
+
 /// Values for every tensor of a model, from a seed.
 #[derive(Clone, Debug)]
 pub struct Generator {
@@ -77,7 +80,7 @@ impl Generator {
         Generator { seed, gain, axes: names.into_iter().collect() }
     }
 
-    /// Whether the model has a tensor of that name for which there is a role.
+    /// Whether the model has a tensor of that name whose role the name tells.
     pub fn knows(&self, name: &str) -> bool {
         self.role(name).is_some()
     }
@@ -117,7 +120,8 @@ impl Generator {
         self.axes.get(&weight) == Some(&1) && !SCALES.iter().any(|end| weight.ends_with(end))
     }
 
-    /// The values of a tensor, row-major. `None` where there is no role for the name.
+    /// The values of a tensor, row-major. Where the name tells no role they are a table's. `None` where
+    /// the model has no such tensor.
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Option<Vec<f32>> {
         let value = self.values(name, shape)?;
         let mut values = vec![0.0f32; shape.iter().product()];
@@ -125,15 +129,16 @@ impl Generator {
         Some(values)
     }
 
-    /// A tensor's values by their index. `None` where there is no role for the name.
+    /// A tensor's values by their index; as of [`Generator::tensor`].
     pub fn values(&self, name: &str, shape: &[usize]) -> Option<impl Fn(u64) -> f32 + Send + Sync> {
-        let (centre, radius) = match self.role(name)? {
-            Role::Affine(centre, radius) => (centre, radius),
-            Role::Weight => {
-                let fan_in: usize = shape.iter().skip(1).product();
-                (0.0, (self.gain * (3.0 / fan_in as f64).sqrt()) as f32)
-            }
-        };
+        let (centre, radius) =
+            match self.role(name).or_else(|| self.axes.get(name).map(|_| UNTOLD))? {
+                Role::Affine(centre, radius) => (centre, radius),
+                Role::Weight => {
+                    let fan_in: usize = shape.iter().skip(1).product();
+                    (0.0, (self.gain * (3.0 / fan_in as f64).sqrt()) as f32)
+                }
+            };
         let key = key(self.seed, name);
         // Two roundings, as the generator's definition wants; Rust never contracts them.
         Some(move |index| centre + radius * unit(key, index))
@@ -241,6 +246,9 @@ mod tests {
         for unknown in ["attn.scale", "attn.weight_g", "not.there"] {
             assert!(!generator.knows(unknown), "{unknown}");
         }
+        let untold = generator.tensor("attn.scale", &[100]).expect("the model has it");
+        assert!(untold.iter().all(|v| v.abs() <= 0.2) && untold.iter().any(|v| v.abs() > 0.1));
+        assert_eq!(generator.tensor("not.there", &[100]), None);
     }
 
     #[test]

@@ -65,9 +65,6 @@ pub enum WeightsError {
     /// The tensors do not fit the network.
     #[error("{0}")]
     Mismatch(Box<Comparison>),
-    /// The generator cannot make these tensors.
-    #[error("{0}")]
-    Generator(String),
 }
 
 /// What the text after `--weights` means.
