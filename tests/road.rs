@@ -29,10 +29,24 @@ const STEPS: [(&str, f64); 16] = [
     ("12_separate_downsampling", 4.46),
 ];
 
+/// The name of a step among the built-in specs.
 fn path(step: &str) -> String {
-    let (name, variant) = step.split_once(':').unwrap_or((step, ""));
-    let colon = if variant.is_empty() { "" } else { ":" };
-    format!("{}/specs/road/{name}.arch{colon}{variant}", env!("CARGO_MANIFEST_DIR"))
+    format!("road/{step}")
+}
+
+#[test]
+fn every_step_is_found_by_its_name() {
+    let listed = netwright::catalog().into_iter().map(|entry| entry.name);
+    let listed: Vec<String> = listed.filter(|name| name.starts_with("road/")).collect();
+    let mut steps: Vec<&str> = STEPS.iter().map(|(step, _)| *step).collect();
+    steps.iter_mut().for_each(|step| *step = step.split(':').next().unwrap_or(step));
+    steps.dedup();
+    assert_eq!(listed, steps.into_iter().map(path).collect::<Vec<_>>());
+    let error = Spec::load("road/08_gleu").expect_err("no such spec").to_string();
+    assert!(error.contains("did you mean `road/08_gelu`?"), "{error}");
+    assert!(error.contains("road/00_resnet_50 and 12 more of road/, se_resnet"), "{error}");
+    let error = Spec::load("nets/mine").expect_err("no such file").to_string();
+    assert!(error.contains("cannot read `nets/mine`"), "{error}");
 }
 
 #[test]

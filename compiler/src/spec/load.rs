@@ -44,7 +44,7 @@ enum Origin {
 }
 
 impl Spec {
-    /// Loads a built-in spec by name (`mobilenet_v2`), or a file by path; a variant may follow after
+    /// Loads a built-in spec by name (`mobilenet_v2`, `road/03_depthwise`), or a file by path; a variant may follow after
     /// a colon. Files named by `use` are loaded with it, `std.arch` always.
     ///
     /// # Errors
@@ -54,15 +54,21 @@ impl Spec {
     pub fn load(reference: &str) -> Result<Spec, LoadError> {
         let (name, variant) = split_variant(reference);
         let variant = variant.map(str::to_string);
-        let looks_like_path =
-            name.contains(['/', '\\']) || Path::new(name).extension().is_some_and(|e| e == "arch");
-        if !looks_like_path && let Some(text) = builtin::builtin_text(name) {
+        let is_file_name = Path::new(name).extension().is_some_and(|e| e == "arch");
+        if !is_file_name && let Some(text) = builtin::builtin_text(name) {
             let label = format!("{name}.arch");
             return Ok(assemble(name, variant, label, text.to_string(), &Origin::Builtin));
         }
         let path = Path::new(name);
-        if !looks_like_path && !path.exists() {
-            let known = builtin::builtin_names();
+        let known = builtin::builtin_names();
+        // `road/gelu` may mean a built-in spec of a folder, `nets/gelu` only a file.
+        let in_known_folder = |(folder, _): (&str, &str)| {
+            known.iter().any(|name| name.split_once('/').is_some_and(|(known, _)| known == folder))
+        };
+        let may_be_builtin = !is_file_name
+            && !name.contains('\\')
+            && name.split_once('/').is_none_or(in_known_folder);
+        if may_be_builtin && !path.exists() {
             let near = match near_miss(name, known.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`? "),
                 None => String::new(),
@@ -71,7 +77,7 @@ impl Spec {
                 message: format!(
                     "there is no built-in spec `{name}` and no such file: {near}the built-in specs \
                      are {}",
-                    known.join(", ")
+                    builtin::builtin_list()
                 ),
             });
         }

@@ -5,14 +5,20 @@ use std::path::PathBuf;
 
 use netwright_grammar::{Sources, dump, parse_file, render};
 
-/// The specs of the repository, by path, with their texts.
+/// The specs of the repository, also those in folders, by path, with their texts.
 pub fn specs() -> Vec<(String, String)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../specs");
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)
-        .expect("the repository has specs")
-        .map(|entry| entry.expect("a readable folder").path())
-        .filter(|path| path.extension().is_some_and(|e| e == "arch"))
-        .collect();
+    let (mut folders, mut paths) = (vec![folder], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("the repository has specs") {
+            let path = entry.expect("a readable folder").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "arch") {
+                paths.push(path);
+            }
+        }
+    }
     paths.sort();
     assert!(!paths.is_empty(), "no specs found");
     paths
