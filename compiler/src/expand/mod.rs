@@ -59,3 +59,4 @@ pub use layers::Layer;
 pub use network::{Expanded, Request, check_spec, expand};
 pub use preprocess::{Filter, Preprocess, Resize};
 pub use signature::{Default as ArgumentDefault, Parameter, Primitive, Rest};
+pub use table::headings;

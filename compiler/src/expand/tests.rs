@@ -6,7 +6,6 @@ use netwright_grammar::{Diagnostic, render};
 use netwright_ir::{Op, Source, count};
 
 mod blocks;
-mod guide;
 mod limits;
 mod networks;
 mod tables;

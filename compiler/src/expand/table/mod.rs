@@ -16,6 +16,7 @@ use crate::value::Value;
 use netwright_grammar::ast::{Cell, Row, Table};
 use netwright_grammar::{Diagnostic, Span};
 use netwright_ir::NodeId;
+pub use roles::headings;
 use roles::{Column, Role};
 use row::{Plan, Position};
 use shape_cell::Printed;

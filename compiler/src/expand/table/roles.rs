@@ -47,7 +47,7 @@ impl Column {
 }
 
 /// The headings that papers use, by role; case does not matter.
-pub(crate) const HEADINGS: [(Role, &[&str]); 7] = [
+const HEADINGS: [(Role, &[&str]); 7] = [
     (Role::Input, &["input", "input size"]),
     (Role::Output, &["output", "output size"]),
     (Role::Resolution, &["resolution"]),
@@ -56,6 +56,11 @@ pub(crate) const HEADINGS: [(Role, &[&str]); 7] = [
     (Role::Stride, &["s", "stride"]),
     (Role::Stage, &["stage"]),
 ];
+
+/// The headings that have a role by themselves: the spellings of each role.
+pub fn headings() -> impl Iterator<Item = &'static [&'static str]> {
+    HEADINGS.iter().map(|(_, known)| *known)
+}
 
 /// Names of roles in rules and after `row.`, besides the printed heading.
 fn role_names(role: Role) -> &'static [&'static str] {
