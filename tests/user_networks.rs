@@ -1,12 +1,13 @@
 //! Networks as a user writes them, in `.arch` alone: what is new in them needs no line of Rust.
-//! They have no reference in another library; the interpreter judges the compiled code.
+//! The interpreter judges the compiled code; PyTorch's outputs in `tests/user_networks/goldens/` judge
+//! the networks that timm or torchvision has too.
 
 mod oracle;
 
 use netwright::{Backend, Network, Options, Spec, Weights};
 use netwright_compiler::expand::check_spec;
 use netwright_compiler::weights::image;
-use oracle::{largest_difference, run, statistics};
+use oracle::{cases_in, largest_difference, run, statistics};
 
 fn load(name: &str) -> Spec {
     let path = format!("{}/tests/user_networks/{name}.arch", env!("CARGO_MANIFEST_DIR"));
@@ -73,38 +74,51 @@ fn a_resnet_with_blurred_strides() {
     assert!(params.iter().all(|param| !param.path.contains("blur")), "{params:?}");
 }
 
-/// Channels that are shuffled, made cheaply, mixed, or carried along.
-#[test]
-fn arrangements_of_channels() {
-    for name in ["shuffle_net", "ghost_net", "mix_net", "dense_net"] {
-        let spec = load(name);
-        agrees(&spec, &[], 1.2);
-        agrees(&spec, &[("resolution", "49x65")], 1.2);
-    }
+/// The networks of the folder that are not run above: each file says what it shows.
+fn folder() -> Vec<Spec> {
+    let folder = format!("{}/tests/user_networks", env!("CARGO_MANIFEST_DIR"));
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .expect("the folder")
+        .map(|entry| entry.expect("a readable folder").path())
+        .filter(|path| path.extension().is_some_and(|e| e == "arch"))
+        .filter_map(|path| path.file_stem()?.to_str().map(str::to_string))
+        .filter(|name| {
+            !["mnasnet_neighbour", "mobilenet_v2_wide_eyed", "resnet_antialiased"]
+                .contains(&name.as_str())
+        })
+        .collect();
+    names.sort();
+    assert!(names.len() >= 12, "only {names:?}");
+    names.iter().map(|name| load(name)).collect()
 }
 
-/// Branches as they are trained, before anyone folds them into one convolution.
 #[test]
-fn re_parameterised_branches() {
-    let spec = load("rep_vgg");
-    agrees(&spec, &[], 0.8);
-    agrees(&spec, &[("a", "0.5"), ("resolution", "40x52")], 0.8);
-}
-
-#[test]
-fn attentions_of_all_kinds() {
-    for name in ["cross_covariance", "linear_attention", "class_attention"] {
-        let spec = load(name);
+fn networks_of_the_folder_as_they_stand() {
+    for spec in folder() {
         agrees(&spec, &[], 1.0);
-        agrees(&spec, &[("resolution", "48x80"), ("classes", "7")], 1.0);
     }
 }
 
 #[test]
-fn normalisations_and_weights_of_channels() {
-    for name in ["group_norm", "pool_former", "selective_kernels"] {
-        let spec = load(name);
-        agrees(&spec, &[], 1.0);
-        agrees(&spec, &[("resolution", "52x68")], 1.0);
+fn networks_of_the_folder_on_wide_images() {
+    for spec in folder() {
+        agrees(&spec, &[("resolution", "64x96"), ("classes", "7")], 1.0);
     }
+}
+
+#[test]
+fn the_libraries_agree() {
+    let mut wrong = Vec::new();
+    let cases = cases_in("tests/user_networks/goldens");
+    for case in &cases {
+        let network = case.network();
+        let input = case.input(network.expanded.input[3]);
+        for backend in [Backend::Interpreter, Backend::Auto, Backend::Portable] {
+            if let Err(message) = case.judge(&run(&network, &input, backend, 0)) {
+                wrong.push(format!("{message} by {backend:?}"));
+            }
+        }
+    }
+    assert!(cases.len() >= 12, "only {} cases", cases.len());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -18,6 +18,7 @@ pub struct Case {
     pub id: String,
     /// The spec, with its variant.
     pub spec: String,
+    folder: String,
     dialect: String,
     sets: Vec<(String, String)>,
     size: [usize; 2],
@@ -45,18 +46,21 @@ struct Module {
     std: f64,
 }
 
-fn path(name: &str) -> String {
-    format!("{}/tests/goldens/{name}", env!("CARGO_MANIFEST_DIR"))
-}
-
-/// All cases.
+/// All cases of the built-in specs.
 pub fn cases() -> Vec<Case> {
-    let text = std::fs::read_to_string(path("cases.json")).expect("tests/goldens/cases.json");
-    let json: Value = serde_json::from_str(&text).expect("valid JSON");
-    json["cases"].as_array().expect("a list of cases").iter().map(case).collect()
+    cases_in("tests/goldens")
 }
 
-fn case(json: &Value) -> Case {
+/// All cases of a folder.
+pub fn cases_in(folder: &str) -> Vec<Case> {
+    let folder = format!("{}/{folder}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(format!("{folder}/cases.json")).expect("cases.json");
+    let json: Value = serde_json::from_str(&text).expect("valid JSON");
+    let cases = json["cases"].as_array().expect("a list of cases");
+    cases.iter().map(|one| case(one, &folder)).collect()
+}
+
+fn case(json: &Value, folder: &str) -> Case {
     let text = |key: &str| json[key].as_str().unwrap_or_else(|| panic!("text `{key}`")).to_string();
     let number = |key: &str| json[key].as_f64().unwrap_or_else(|| panic!("number `{key}`"));
     let sizes = |json: &Value| -> Vec<usize> {
@@ -89,6 +93,7 @@ fn case(json: &Value) -> Case {
     Case {
         id: text("id"),
         spec: text("spec"),
+        folder: folder.into(),
         dialect: text("dialect"),
         sets,
         size: [resolution[0], resolution[1]],
@@ -135,7 +140,7 @@ impl Case {
 
     /// The right logits.
     pub fn logits(&self) -> Vec<f32> {
-        let file = path(&format!("{}.npy", self.id));
+        let file = format!("{}/{}.npy", self.folder, self.id);
         let bytes = std::fs::read(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
         let (_, rest) = bytes.split_at(8);
         let header = usize::from(rest[0]) + 256 * usize::from(rest[1]);
