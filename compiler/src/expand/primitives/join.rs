@@ -14,7 +14,7 @@ pub(super) const PRIMITIVES: &[Primitive] = &[
         name: "cat",
         params: &[X, number("axis", -1.0)],
         rest: Rest::Positional,
-        about: "tensors joined along `axis`; a parameter of one row is repeated for the batch",
+        about: "tensors joined along `axis`, `none` left out; a parameter of one row is repeated for the batch",
         run: cat,
     },
     Primitive {
@@ -40,8 +40,9 @@ fn cat(this: &mut Expander<'_>, args: &Args) -> Eval<Value> {
             Value::List(items) => items.to_vec(),
             other => vec![other.clone()],
         };
-        for value in values {
-            operands.push(this.tensor(&value, "an operand of `cat`", bound.span)?);
+        // A branch that is not there (`none`) has nothing to join.
+        for value in values.iter().filter(|value| !matches!(value, Value::Absent)) {
+            operands.push(this.tensor(value, "an operand of `cat`", bound.span)?);
         }
     }
     let Some(&first) = operands.first() else {

@@ -103,7 +103,13 @@ fn gather(this: &mut Expander<'_>, args: &Args) -> Eval<Value> {
                     indices.ok_or_else(|| fail("an index is not a whole number of at least 0"))?;
                 (indices, constant.shape.clone())
             }
-            _ => return Err(fail("the indices of `gather` must be a constant, such as a `grid`")),
+            _ => {
+                let message = "the indices of `gather` must be a list or a `grid`";
+                let error = Diagnostic::error(codes::SHAPE, bound.span, message);
+                let help = "what is computed from grids is a tensor: write the whole index in one \
+                            `grid(i < n : ...)`";
+                return Err(error.help(help).into());
+            }
         },
         value => {
             let what = format!("`indices` of `{}`", args.name);

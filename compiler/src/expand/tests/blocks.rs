@@ -194,3 +194,20 @@ fn labels_do_not_hide_operators() {
     let broken = "  mean = x -> conv(wide)\n  y = x -> mean(\"h w\", keep)";
     assert_eq!(codes(&lines(broken)), ["E0201"]);
 }
+
+/// A branch that is not there is left out of `cat`, so that one line serves any number of branches.
+#[test]
+fn cat_leaves_out_what_is_absent() {
+    let text =
+        lines("  a = x -> conv(2)\n  b = x -> conv(3) when no else none\n  y = cat(a, b, x)");
+    let net = expanded(&text);
+    assert_eq!(output(&net), [1, 8, 8, 5]);
+    assert_eq!(codes(&lines("  a = none\n  y = x * 2 + cat(a, a)")), ["E0228"]);
+}
+
+#[test]
+fn indices_are_written_in_one_grid() {
+    let text =
+        rendered(&lines("  i = grid(i < 8 : 7 - i)\n  y = x -> gather(i * 1, axis = \"h\")"));
+    assert!(text.contains("write the whole index in one `grid(i < n : ...)`"), "{text}");
+}
