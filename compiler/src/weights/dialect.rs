@@ -63,7 +63,8 @@ struct Score {
 /// the first is taken, with a note.
 ///
 /// # Errors
-/// No candidate has a single name of the file.
+/// None of several candidates has a single name of the file. (A single one is taken all the same: how it
+/// compares with the file says more.)
 pub fn choose(file: &WeightFile, candidates: &[Candidate]) -> Result<Choice, WeightsError> {
     let names: HashMap<&str, &[usize]> =
         file.tensors().iter().map(|tensor| (tensor.name.as_str(), &tensor.shape[..])).collect();
@@ -83,7 +84,8 @@ pub fn choose(file: &WeightFile, candidates: &[Candidate]) -> Result<Choice, Wei
     let Some(&(top, first, prefix)) = best.iter().max_by(|a, b| (a.0, b.1).cmp(&(b.0, a.1))) else {
         return Err(WeightsError::Dialect("the network has no dialect to choose from".into()));
     };
-    if top.found == 0 && !names.is_empty() && candidates.iter().any(|one| !one.tensors.is_empty()) {
+    let any = candidates.iter().any(|one| !one.tensors.is_empty());
+    if top.found == 0 && candidates.len() > 1 && !names.is_empty() && any {
         return Err(WeightsError::Dialect(strangers(file, candidates)));
     }
     let ties: Vec<(usize, &str)> =
@@ -172,7 +174,10 @@ fn strangers(file: &WeightFile, candidates: &[Candidate]) -> String {
         let mut names = candidate.tensors.iter().map(|(name, _)| name.as_str());
         message.push_str(&format!("\n  dialect {} has {}", candidate.name, first(&mut names)));
     }
-    message
-        .push_str("\n  = help: is this the right network? if so, write a `weights` section for it");
+    message.push_str(&format!(
+        "\n  = help: is this the right network? `--dialect {}` compares all names with one dialect's; \
+         for a library that the spec does not know, write a `weights` section",
+        candidates[0].name
+    ));
     message
 }

@@ -82,7 +82,9 @@ impl Comparison {
 
     fn help(&self) -> Option<String> {
         if self.used == 0 && self.wrong_shape.is_empty() {
-            return Some("not one name fits: is this the right network, and dialect?".into());
+            return Some("not one name fits: is this the right network, and dialect? for a library that the spec does \
+                 not know, write a `weights` section (`netwright dump SPEC --stage graph` lists the labels)"
+                    .into());
         }
         // All in the first axis, and all with the same two lengths: another number of classes.
         let first = self.wrong_shape.first()?;
