@@ -267,7 +267,7 @@ impl Value {
     }
 }
 
-fn wrong_kind(what: &str, wanted: &str, got: &Value, span: Span) -> Diagnostic {
+pub(crate) fn wrong_kind(what: &str, wanted: &str, got: &Value, span: Span) -> Diagnostic {
     let message = match got {
         Value::Absent => format!("{what} must be {wanted}, there is nothing here"),
         Value::Tensor(_) | Value::Callable(_) => {

@@ -4,7 +4,7 @@ use super::codes;
 use super::primitives;
 use super::signature::{Rest, Signature};
 use crate::names::near_miss;
-use crate::value::Value;
+use crate::value::{Value, wrong_kind};
 use netwright_grammar::{Diagnostic, Span};
 use std::rc::Rc;
 
@@ -178,9 +178,18 @@ impl Args {
         value.as_size2(&self.what(name), low, *span)
     }
 
+    /// A flag: `yes` or `no`, or 1, 0 and `-` of a table. Another number is an argument gone astray.
     pub fn flag(&self, name: &str) -> Result<bool, Diagnostic> {
         let Bound { value, span } = self.get(name);
-        value.truth(*span)
+        match value {
+            Value::Number(number) if *number != 0.0 && *number != 1.0 => {}
+            Value::Bool(_) | Value::Number(_) | Value::Absent | Value::Poison => {
+                return value.truth(*span);
+            }
+            _ => {}
+        }
+        let help = "arguments without a name fill the parameters that are left, in order";
+        Err(wrong_kind(&self.what(name), "`yes` or `no`", value, *span).help(help))
     }
 
     /// One of the words that the primitive's parameter knows.

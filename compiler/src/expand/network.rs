@@ -197,6 +197,7 @@ impl<'a> Expansion<'a> {
         let [_, h, w, channels] = shape;
         let preprocess = this.preprocess(&chain, [h, w], channels);
         if this.findings.since(mark) || self.spec.has_errors() {
+            self.names_in_text(this, dialect);
             return None;
         }
         if self.request.sets.is_empty() {
@@ -359,6 +360,21 @@ impl<'a> Expansion<'a> {
             }
             None => None,
         }
+    }
+
+    /// What is wrong with a dialect though there is no network to name. Without the files that a `use`
+    /// asks for nobody knows which labels there are.
+    fn names_in_text(&self, this: &mut Expander<'a>, dialect: Option<&'a Weights>) {
+        let Some(dialect) = dialect else { return };
+        if self.spec.diagnostics.iter().any(|found| found.code == codes::USE) {
+            return;
+        }
+        let blocks = self.spec.block_ids().map(|id| self.spec.block(id).1);
+        let file = self.network.name.span.file;
+        let known = names::Known::of(self.network, blocks)
+            .with_words(self.spec.sources.text(file), self.network);
+        let errors = names::check_text(dialect, &self.network.weights, &known);
+        errors.into_iter().for_each(|error| this.report(error));
     }
 
     /// Gives parameters their paths by the labels, and their sources by the dialect.

@@ -102,6 +102,22 @@ impl Known {
         }
     }
 
+    /// With every word of the text outside `weights` sections: for a spec of which parts cannot be read.
+    pub fn with_words(mut self, text: &str, network: &Network) -> Known {
+        let hidden = |at: usize| {
+            let spans = network.weights.iter().map(|weights| weights.span);
+            spans.into_iter().any(|span| (span.start as usize..span.end as usize).contains(&at))
+        };
+        let mut at = 0;
+        for word in text.split(|c: char| !(c.is_alphanumeric() || c == '_')) {
+            if !hidden(at) && !word.is_empty() {
+                self.labels.insert(word.to_string());
+            }
+            at += word.len() + text[at + word.len()..].chars().next().map_or(0, char::len_utf8);
+        }
+        self
+    }
+
     fn tree(&mut self, node: &Instance) {
         self.labels.insert(node.label.clone());
         if let Kind::Block { name, labels, .. } = &node.kind {
@@ -138,14 +154,19 @@ fn cell_labels(text: &str) -> impl Iterator<Item = String> + '_ {
 pub fn check(dialect: &Weights, request: &Request, errors: &mut Vec<Diagnostic>) {
     let mut known = request.known.clone();
     known.tree(request.tree);
-    rules(&dialect.rules, &known, errors);
+    check_known(dialect, &known, errors);
+}
+
+/// As [`check`], of what is known without a tree of instances.
+pub fn check_known(dialect: &Weights, known: &Known, errors: &mut Vec<Diagnostic>) {
+    rules(&dialect.rules, known, errors);
     for (name, inner) in &dialect.blocks {
         if !known.blocks.contains(&name.text) {
             let message = format!("there is no block `{}`", name.text);
             let near = near_miss(&name.text, known.blocks.iter().map(String::as_str));
             report("E0508", name, message, near, errors);
         }
-        rules(inner, &known, errors);
+        rules(inner, known, errors);
     }
 }
 

@@ -61,7 +61,7 @@ pub struct Request<'a> {
 /// All mistakes of the dialect, each once: see the table of codes above.
 pub fn resolve(request: &Request) -> Result<Vec<Source>, Vec<Diagnostic>> {
     let mut errors = Vec::new();
-    let chain = dialects(request, &mut errors);
+    let chain = dialects(request.dialect, request.all, &mut errors);
     for dialect in &chain {
         labels::check(dialect, request, &mut errors);
     }
@@ -69,14 +69,28 @@ pub fn resolve(request: &Request) -> Result<Vec<Source>, Vec<Diagnostic>> {
     if errors.is_empty() { Ok(sources) } else { Err(errors) }
 }
 
+/// The mistakes of a dialect that show in the text alone, where other mistakes leave no network: labels,
+/// blocks and dialects that exist nowhere.
+pub fn check_text(dialect: &Weights, all: &[Weights], known: &Known) -> Vec<Diagnostic> {
+    let mut errors = Vec::new();
+    for dialect in dialects(Some(dialect), all, &mut errors) {
+        labels::check_known(dialect, known, &mut errors);
+    }
+    errors
+}
+
 /// The dialect and those it is like, nearest first.
-fn dialects<'a>(request: &Request<'a>, errors: &mut Vec<Diagnostic>) -> Vec<&'a Weights> {
-    let mut chain: Vec<&Weights> = request.dialect.into_iter().collect();
+fn dialects<'a>(
+    dialect: Option<&'a Weights>,
+    all: &'a [Weights],
+    errors: &mut Vec<Diagnostic>,
+) -> Vec<&'a Weights> {
+    let mut chain: Vec<&Weights> = dialect.into_iter().collect();
     while let Some(like) = chain.last().and_then(|dialect| dialect.like.as_ref()) {
-        let Some(next) = request.all.iter().find(|weights| weights.name.text == like.text) else {
+        let Some(next) = all.iter().find(|weights| weights.name.text == like.text) else {
             let message = format!("there is no dialect `{}`", like.text);
             let error = Diagnostic::error("E0505", like.span, message);
-            let names = request.all.iter().map(|weights| weights.name.text.as_str());
+            let names = all.iter().map(|weights| weights.name.text.as_str());
             errors.push(match near_miss(&like.text, names) {
                 Some(near) => error.help(format!("did you mean `{near}`?")),
                 None => error,

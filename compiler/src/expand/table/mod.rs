@@ -27,6 +27,8 @@ use std::rc::Rc;
 struct Flow<'a> {
     /// The tensor; `None` after a mistake.
     x: Option<NodeId>,
+    /// The shape of the last tensor that was known.
+    shape: Vec<usize>,
     position: Position,
     /// The row before, with what came into it, for cures.
     before: Option<(Plan<'a>, NodeId, Position)>,
@@ -73,6 +75,7 @@ impl<'a> Expander<'a> {
     ) -> Option<NodeId> {
         let mut flow = Flow {
             x: Some(x),
+            shape: self.shape(x).to_vec(),
             position: Position::default(),
             before: None,
             prev: Rc::new(Record::new()),
@@ -143,6 +146,9 @@ impl<'a> Expander<'a> {
             let at = diagnostic.span;
             at.file == row.span.file && at.start >= flow.last.end && at.end <= row.span.start
         });
+        if let Some(x) = flow.x {
+            flow.shape = self.shape(x).to_vec();
+        }
         let plan = self.plan(columns, row, flow);
         let plan = match plan {
             Ok(plan) => plan,
@@ -171,14 +177,14 @@ impl<'a> Expander<'a> {
                 && self.at_defaults
                 && !known.is_some_and(|shape| check.printed.fits(&shape))
             {
-                flow.x = self.stand_in(&check.printed, channels);
+                flow.x = self.stand_in(&check.printed, channels, &flow.shape);
             }
         }
         let Some(x) = flow.x else {
             let position = flow.position.clone();
             flow.prev = self.record(&plan, None, &position);
             flow.before = None;
-            flow.x = self.recovered(&plan, after.as_ref());
+            flow.x = self.recovered(&plan, after.as_ref(), &flow.shape);
             return;
         };
         let mismatch = before.as_ref().filter(|check| !check.printed.fits(self.shape(x)));
@@ -203,7 +209,7 @@ impl<'a> Expander<'a> {
             let own = agreement(self, result);
             let fits = result.is_some_and(|id| expected.printed.fits(self.shape(id)));
             let channels = self.shape(x).last().copied();
-            if !fits && let Some(shape) = wrong.printed.shape(self.batch, channels) {
+            if !fits && let Some(shape) = wrong.printed.shape(self.batch, channels, &flow.shape) {
                 self.restore(start);
                 let start = self.snapshot();
                 let mut position = at_start.clone();
@@ -223,8 +229,8 @@ impl<'a> Expander<'a> {
             && !check.printed.fits(self.shape(id))
         {
             self.report_mismatch(check, id, Some(&(plan, x, at_start.clone())), "makes");
-            let channels = self.shape(id).last().copied();
-            flow.x = self.stand_in(&check.printed, channels).or(Some(id));
+            let made = self.shape(id).to_vec();
+            flow.x = self.stand_in(&check.printed, made.last().copied(), &made).or(Some(id));
             // The row is gone into the trial above; it is read again for the next one.
             if let Ok(plan) = self.plan(columns, row, flow) {
                 flow.prev = self.record(&plan, Some(x), &at_start);
@@ -240,7 +246,7 @@ impl<'a> Expander<'a> {
         flow.prev = self.record(&plan, Some(x), &at_start);
         flow.x = match result {
             Some(id) => Some(id),
-            None => self.recovered(&plan, after.as_ref()),
+            None => self.recovered(&plan, after.as_ref(), &flow.shape),
         };
         flow.before = result.is_some().then_some((plan, x, at_start));
     }
@@ -308,7 +314,7 @@ impl<'a> Expander<'a> {
         let after = self.check_of(columns, row, &[Role::Output], false);
         let channels = flow.x.and_then(|x| self.shape(x).last().copied());
         flow.x = match after {
-            Some(check) if self.at_defaults => self.stand_in(&check.printed, channels),
+            Some(check) if self.at_defaults => self.stand_in(&check.printed, channels, &flow.shape),
             _ => None,
         };
         flow.before = None;
@@ -326,7 +332,12 @@ impl<'a> Expander<'a> {
     }
 
     /// What a broken row hands on: the shape that it prints.
-    fn recovered(&mut self, plan: &Plan<'a>, after: Option<&Check<'_>>) -> Option<NodeId> {
+    fn recovered(
+        &mut self,
+        plan: &Plan<'a>,
+        after: Option<&Check<'_>>,
+        last: &[usize],
+    ) -> Option<NodeId> {
         let check = after?;
         if !self.at_defaults {
             return None;
@@ -341,12 +352,17 @@ impl<'a> Expander<'a> {
                 _ => None,
             }
         });
-        self.stand_in(&check.printed, own)
+        self.stand_in(&check.printed, own, last)
     }
 
     /// An input of the printed shape.
-    fn stand_in(&mut self, printed: &Printed, channels: Option<usize>) -> Option<NodeId> {
-        let shape = printed.shape(self.batch, channels)?;
+    fn stand_in(
+        &mut self,
+        printed: &Printed,
+        channels: Option<usize>,
+        last: &[usize],
+    ) -> Option<NodeId> {
+        let shape = printed.shape(self.batch, channels, last)?;
         self.input("printed", shape, Span::default()).ok()
     }
 

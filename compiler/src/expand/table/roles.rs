@@ -158,7 +158,9 @@ impl Expander<'_> {
             let name = role_names(role).first().copied().unwrap_or(text);
             return plain(role, name);
         }
-        if is_identifier(text) {
+        if self.is_said_misspelt(text) {
+            // The line above the table is reported, and names this column.
+        } else if is_identifier(text) {
             let mut known: Vec<&str> = self.known_parameters();
             if known.contains(&text) {
                 return plain(Role::Parameter, text);
@@ -184,6 +186,18 @@ impl Expander<'_> {
             self.report(error);
         }
         plain(Role::Unknown, text)
+    }
+
+    /// Whether a `carried` or `heading` line that fits no column all but names this one.
+    fn is_said_misspelt(&self, text: &str) -> bool {
+        let network = self.network;
+        let tables = network.tables.iter().chain(&network.variants);
+        let headers: Vec<&str> =
+            tables.flat_map(|table| &table.header).map(|name| name.text.trim()).collect();
+        let said = network.carried.iter().chain(network.headings.iter().map(|one| &one.text));
+        said.map(|name| name.text.as_str())
+            .filter(|said| !headers.contains(said))
+            .any(|said| near_miss(said, headers.iter().copied()) == Some(text))
     }
 
     /// Names of the parameters of everything that a table can call.

@@ -77,8 +77,24 @@ impl Printed {
         own.iter().zip(&of).filter(|(a, b)| a == b).count()
     }
 
-    /// A tensor's shape that fits; `channels` are used where only rows and columns are printed.
-    pub fn shape(&self, batch: usize, channels: Option<usize>) -> Option<Vec<usize>> {
+    /// A tensor's shape that fits; `channels` are used where only rows and columns are printed. Two
+    /// numbers are tokens and channels where the last shape that is known is one of tokens and a number
+    /// of theirs is there again, or where they differ.
+    pub fn shape(
+        &self,
+        batch: usize,
+        channels: Option<usize>,
+        last: &[usize],
+    ) -> Option<Vec<usize>> {
+        match (self, last) {
+            (Printed::Size([t, c]), [_, tokens, own]) if t == tokens || c == own || t != c => {
+                Some(vec![batch, *t, *c])
+            }
+            _ => self.map_shape(batch, channels),
+        }
+    }
+
+    fn map_shape(&self, batch: usize, channels: Option<usize>) -> Option<Vec<usize>> {
         match self {
             Printed::Size([h, w]) => Some(vec![batch, *h, *w, channels?]),
             Printed::Map([h, w, c]) => Some(vec![batch, *h, *w, *c]),
@@ -132,6 +148,12 @@ mod tests {
         assert!(tokens.fits(&[1, 197, 768]));
         let size = read(&[56.0], Role::Resolution);
         assert!(size.fits(&[1, 56, 56, 3]) && !size.fits(&[1, 56, 48, 3]));
+        let shape = |last: &[usize]| tokens.shape(1, Some(3), last);
+        assert_eq!(shape(&[1, 197, 768]), Some(vec![1, 197, 768]));
+        assert_eq!(shape(&[1, 7, 7, 9]), Some(vec![1, 197, 768, 3]));
+        let map = read(&[7.0, 7.0], Role::Output);
+        assert_eq!(map.shape(1, Some(3), &[1, 49, 64]), Some(vec![1, 7, 7, 3]));
+        assert_eq!(map.shape(1, Some(3), &[1, 49, 7]), Some(vec![1, 7, 7]));
         let vector = read(&[1000.0], Role::Output);
         assert!(
             vector.fits(&[1, 1000])
