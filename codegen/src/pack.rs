@@ -120,7 +120,7 @@ pub fn parts<'a>(kernel: &'a Kernel, out: &'a mut [u8]) -> Result<Vec<Part<'a>>,
         return Err(fail(format!("{} bytes for {bytes} bytes of packed weights", out.len())));
     }
     let conv = match kernel {
-        Kernel::Conv(c) => c,
+        Kernel::Conv(c) | Kernel::Rows(c) => c,
         Kernel::Winograd(w) => {
             let panel = |(i, panel)| Part {
                 conv: &w.conv,

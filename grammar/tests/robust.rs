@@ -356,3 +356,11 @@ proptest! {
         format_holds(&text);
     }
 }
+
+#[test]
+fn names_of_variants_keep_their_marks() {
+    let text =
+        "network f(c = 3) {\n  table m-, 1.4 , \"a b\",b-x {\n    | n |\n    | 1 |\n  }\n}\n";
+    assert!(format(text).expect("it is sound").contains("table m-, 1.4, \"a b\", b-x {"));
+    format_holds(text);
+}

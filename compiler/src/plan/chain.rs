@@ -211,9 +211,9 @@ mod tests {
     #[test]
     fn bands_are_even() {
         assert_eq!(even_bands(28, 7), 7);
-        assert_eq!(even_bands(56, 5), 4);
+        assert_eq!(even_bands(56, 5), 5);
         assert_eq!(even_bands(112, 10), 7);
         assert_eq!(even_bands(3, 1), 1);
-        assert_eq!(even_bands(113, 9), 8);
+        assert_eq!(even_bands(113, 9), 6);
     }
 }

@@ -201,7 +201,10 @@ impl Collector<'_> {
                     when: None,
                 }
             }
-            ItemKind::Drop => Line::plain(kind, spacing::write(self.source, tokens, Style::Names)),
+            // Variants may be called `m-` or `1.4`.
+            ItemKind::Drop | ItemKind::Table => {
+                Line::plain(kind, spacing::write(self.source, tokens, Style::Names))
+            }
             ItemKind::Statement if matches!(text(0), "param" | "require") && text(1) != "=" => {
                 Line::plain(kind, code(0..tokens.len()))
             }
