@@ -5,7 +5,7 @@
 mod oracle;
 
 use netwright::Backend;
-use oracle::{Case, cases, run};
+use oracle::{Case, cases, run, run_all};
 
 fn family(name: &str, backend: Backend) {
     let mut wrong = Vec::new();
@@ -23,13 +23,14 @@ fn family(name: &str, backend: Backend) {
 fn judge(case: &Case, backend: Backend) -> Result<(), String> {
     let network = case.network();
     let input = case.input(network.expanded.input[3]);
-    let logits = run(&network, &input, backend, 0);
+    let output = case.output(&network);
+    let logits = run_all(&network, &input, backend, 0).swap_remove(output);
     if backend == Backend::Interpreter {
         return case
             .judge(&logits)
             .map_err(|message| format!("{message}\n    {}", case.first_difference(&network)));
     }
-    let alone = run(&network, &input, backend, 1);
+    let alone = run_all(&network, &input, backend, 1).swap_remove(output);
     if alone != logits {
         return Err(format!("{}: the bits depend on the number of threads", case.id));
     }

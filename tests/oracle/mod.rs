@@ -26,6 +26,8 @@ pub struct Case {
     batch: usize,
     seed: u64,
     gain: f64,
+    /// The output that is compared, where it is not the first.
+    output: Option<String>,
     /// Largest difference that is right.
     pub tolerance: f64,
     modules: Vec<Module>,
@@ -101,6 +103,7 @@ fn case(json: &Value, folder: &str) -> Case {
         batch: number("batch") as usize,
         seed: number("seed") as u64,
         gain: number("gain"),
+        output: json.get("output").map(|name| name.as_str().expect("a name").into()),
         tolerance: (20.0 * number("float32_error")).max(1e-4 * number("logits_std")),
         modules: modules.collect(),
     }
@@ -138,7 +141,15 @@ impl Case {
         image(self.batch, channels, self.size[0], self.size[1], self.seed)
     }
 
-    /// The right logits.
+    /// Which of the network's outputs is compared.
+    pub fn output(&self, network: &Network) -> usize {
+        let Some(name) = &self.output else { return 0 };
+        let outputs = &network.expanded.graph.outputs;
+        let found = outputs.iter().position(|(output, _)| output == name);
+        found.unwrap_or_else(|| panic!("{}: no output `{name}`", self.id))
+    }
+
+    /// The right values of that output.
     pub fn logits(&self) -> Vec<f32> {
         let file = format!("{}/{}.npy", self.folder, self.id);
         let bytes = std::fs::read(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
@@ -264,11 +275,19 @@ pub fn file_of(
 
 /// Runs a network once: its first output.
 pub fn run(network: &Network, input: &[f32], backend: Backend, threads: usize) -> Vec<f32> {
+    run_all(network, input, backend, threads).swap_remove(0)
+}
+
+/// Runs a network once: all its outputs.
+pub fn run_all(
+    network: &Network,
+    input: &[f32],
+    backend: Backend,
+    threads: usize,
+) -> Vec<Vec<f32>> {
     let options = RunOptions { backend, threads, ..RunOptions::default() };
     let mut session = Session::new(network, &options).unwrap_or_else(|error| panic!("{error}"));
-    let mut output = vec![0.0; session.outputs()[0].elements()];
-    session.run(input, &mut output).unwrap_or_else(|error| panic!("{error}"));
-    output
+    session.run_all(input).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn features(network: &Network, input: &[f32], backend: Backend) -> Vec<(String, Vec<f32>)> {

@@ -436,6 +436,11 @@ impl<'a> Expander<'a> {
             }));
         }
         let spec: &'a crate::spec::Spec = self.spec;
+        // Of the blocks of other files only those that the network names: all of them have so many
+        // parameters that a misspelt column would often be one.
+        let mut called = Vec::new();
+        network.operators.iter().for_each(|operator| names_in(&operator.callee, &mut called));
+        let called: Vec<&str> = called.into_iter().map(|(name, _)| name).collect();
         for rule in &network.columns {
             let name = rule.name.text.as_str();
             let mut scope = Scope::network(0);
@@ -445,8 +450,9 @@ impl<'a> Expander<'a> {
             self.lint_expr(&rule.value, &mut scope);
             let of_block = spec
                 .block_ids()
-                .filter(|id| spec.block(*id).0 == 0)
-                .flat_map(|id| spec.block(id).1.params.iter().skip(1))
+                .map(|id| spec.block(id))
+                .filter(|(file, block)| *file == 0 || called.contains(&block.name.text.as_str()))
+                .flat_map(|(_, block)| block.params.iter().skip(1))
                 .any(|parameter| parameter.name.text == name);
             if known.iter().any(|column| column == name) || of_block {
                 continue;

@@ -12,9 +12,10 @@ use netwright_grammar::{Diagnostic, Span};
 use std::rc::Rc;
 
 /// Words that stand for themselves where nothing else has their name.
-pub(crate) const WORDS: [&str; 13] = [
+pub(crate) const WORDS: [&str; 14] = [
     "symmetric",
     "same",
+    "same_even",
     "valid",
     "zero",
     "reflect",

@@ -172,7 +172,7 @@ pub(super) fn layer(
     result
 }
 
-/// `symmetric`, `same`, `valid`, a number, `HxW`, or (top, bottom, left, right).
+/// `symmetric`, `same`, `same_even`, `valid`, a number, `HxW`, or (top, bottom, left, right).
 pub(super) fn padding(
     args: &Args,
     name: &str,
@@ -196,6 +196,16 @@ pub(super) fn padding(
                 explicit(half(0), half(1))
             }
             "same" => Padding::Same,
+            // What `same` is for a map that the stride divides, whatever the map.
+            "same_even" => {
+                let total = |axis: usize| {
+                    let reach = dilation[axis].saturating_mul(kernel[axis] - 1) + 1;
+                    reach.saturating_sub(stride[axis])
+                };
+                let [rows, columns] = [total(0), total(1)];
+                let [top, left] = [rows / 2, columns / 2];
+                Padding::Explicit { top, bottom: rows - top, left, right: columns - left }
+            }
             _ => explicit(0, 0),
         }),
         Value::List(items) if items.len() == 4 => {

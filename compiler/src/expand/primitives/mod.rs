@@ -70,7 +70,7 @@ const fn word(name: &'static str, default: &'static str) -> Parameter {
 }
 
 /// Borders that are named.
-const BORDERS: &[&str] = &["symmetric", "same", "valid"];
+const BORDERS: &[&str] = &["symmetric", "same", "same_even", "valid"];
 
 const fn absent(name: &'static str) -> Parameter {
     Parameter { name, default: Default::Absent, words: &[] }
