@@ -9,6 +9,7 @@ use super::generate::Generator;
 use super::recipe::Recipe;
 use super::report::{Comparison, LeftOver, Missing, WrongShape, squeezed};
 use super::resample::grid_of;
+use super::shown::shown;
 use netwright_ir::{Param, ParamSource, ParamValues, Resampling, Source, Tensor};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -385,8 +386,10 @@ impl<'a> Binder<'a> {
             return self.useless(param, format!("`{name}` is used already by another parameter"));
         }
         if let Dtype::Other(dtype) = &tensor.dtype {
-            let reason =
-                format!("`{name}` has elements of type {dtype}; f32, f16 and bf16 can be read");
+            let reason = format!(
+                "`{name}` has elements of type {}; f32, f16 and bf16 can be read",
+                shown(dtype)
+            );
             return self.useless(param, reason);
         }
         let free_rows = |shape: &[usize]| -> Vec<usize> {

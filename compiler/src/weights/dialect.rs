@@ -4,6 +4,7 @@ use super::WeightsError;
 use super::bind::dropped;
 use super::file::WeightFile;
 use super::report::squeezed;
+use super::shown::shown;
 use std::collections::HashMap;
 
 /// Prefixes that training scripts put before all names, in the order of preference: averaged
@@ -162,7 +163,7 @@ fn told(file: &WeightFile, tied: &[&str]) -> Option<usize> {
 
 fn strangers(file: &WeightFile, candidates: &[Candidate]) -> String {
     let first = |names: &mut dyn Iterator<Item = &str>| {
-        names.take(3).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+        names.take(3).map(|name| format!("`{}`", shown(name))).collect::<Vec<_>>().join(", ")
     };
     let mut own = file.tensors().iter().map(|tensor| tensor.name.as_str());
     let mut message = format!(

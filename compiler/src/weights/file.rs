@@ -1,4 +1,4 @@
-//! Safetensors files, memory-mapped.
+//! Safetensors files, memory-mapped: one, or several with an index.
 //!
 //! A file is the length of its header (8 bytes, little-endian), the header (a JSON object: name to
 //! type, shape and byte range), and the tensors' bytes. Nothing in the header is believed before it
@@ -8,10 +8,12 @@
 //! which tensor is cut short or of another length, it takes the last of two tensors of one name, and
 //! it refuses a whole file for one tensor of a type that it does not know, which here may be left out.
 
+use super::entries::Entries;
+use super::index::{self, Index};
+use super::shown::shown;
 use super::{WeightsError, foreign};
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use memmap2::Mmap;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value as Json;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -77,7 +79,7 @@ impl fmt::Display for Dtype {
             Dtype::F32 => "f32",
             Dtype::F16 => "f16",
             Dtype::Bf16 => "bf16",
-            Dtype::Other(name) => name,
+            Dtype::Other(name) => return f.write_str(&shown(name)),
         })
     }
 }
@@ -91,13 +93,16 @@ pub struct FileTensor {
     pub dtype: Dtype,
     /// Its shape.
     pub shape: Vec<usize>,
+    /// Which of the files has it.
+    part: usize,
     range: Range<usize>,
 }
 
-/// A safetensors file. Its tensors are read when they are asked for.
+/// A safetensors file, or several that an index joins. Tensors are read when they are asked for.
 pub struct WeightFile {
     path: PathBuf,
-    map: Mmap,
+    /// The bytes of each file.
+    parts: Vec<Mmap>,
     tensors: Vec<FileTensor>,
     by_name: HashMap<String, usize>,
     metadata: BTreeMap<String, String>,
@@ -111,52 +116,105 @@ impl fmt::Debug for WeightFile {
 }
 
 impl WeightFile {
-    /// Opens a file and checks its header.
+    /// Opens a file and checks its header; for an index (`model.safetensors.index.json`) all files
+    /// that it names, which are beside it.
     ///
     /// # Errors
-    /// The file cannot be read, is of another format (with advice), or contradicts itself.
+    /// A file cannot be read, is of another format (with advice), or contradicts itself; an index
+    /// and its files do not agree.
     pub fn open(path: impl AsRef<Path>) -> Result<WeightFile, WeightsError> {
         let path = path.as_ref();
-        let read = |message: String| WeightsError::Read { path: path.to_path_buf(), message };
-        let file = File::open(path).map_err(|error| read(error.to_string()))?;
-        let about = file.metadata().map_err(|error| read(error.to_string()))?;
-        if !about.is_file() {
-            return Err(read(
-                "this is no regular file; give the path of a safetensors file".into(),
-            ));
+        let mut whole = WeightFile {
+            path: path.to_path_buf(),
+            parts: Vec::new(),
+            tensors: Vec::new(),
+            by_name: HashMap::new(),
+            metadata: BTreeMap::new(),
+            config: path.with_file_name("config.json"),
+        };
+        let map = map(path)?;
+        if index::is_index(path) && foreign::is_text(&map[..map.len().min(64)]) {
+            drop(map);
+            whole.join(path)?;
+        } else {
+            let (tensors, metadata) = read(path, &map)?;
+            whole.metadata = metadata;
+            whole.take(map, tensors, None)?;
         }
-        if about.len() == 0 {
-            return Err(read("the file is empty".into()));
-        }
-        // SAFETY: the map is only read. Its bytes are checked each time they are interpreted (any bits
-        // make a float), so a file that another program changes meanwhile gives other numbers; a
-        // file that is cut short meanwhile ends the process with a bus error, as in every program
-        // that maps files.
-        let map = unsafe { Mmap::map(&file) }.map_err(|error| read(error.to_string()))?;
-        let start = &map[..map.len().min(64)];
-        let other = |advice| WeightsError::Foreign { path: path.to_path_buf(), advice };
-        if let Some(advice) = foreign::advice(path, start, false) {
-            return Err(other(advice));
-        }
-        match parse(&map) {
-            Ok((tensors, metadata)) => {
-                let by_name = tensors.iter().map(|tensor| tensor.name.clone()).zip(0..).collect();
-                let config = path.with_file_name("config.json");
-                Ok(WeightFile { path: path.to_path_buf(), map, tensors, by_name, metadata, config })
-            }
-            Err(message) => Err(match foreign::advice(path, start, true) {
-                Some(advice) => other(advice),
-                None => WeightsError::Broken { path: path.to_path_buf(), message },
-            }),
-        }
+        Ok(whole)
     }
 
-    /// The file's path.
+    /// Opens the files of an index.
+    fn join(&mut self, path: &Path) -> Result<(), WeightsError> {
+        let broken = |message| WeightsError::Broken { path: path.to_path_buf(), message };
+        let index = Index::read(path).map_err(broken)?;
+        for shard in &index.shards {
+            let place = path.with_file_name(shard);
+            let (map, tensors, metadata) = map(&place)
+                .and_then(|map| read(&place, &map).map(|(tensors, about)| (map, tensors, about)))
+                .map_err(|error| match error {
+                    WeightsError::Read { path: place, message } => WeightsError::Read {
+                        path: place,
+                        message: format!("{message}; {} names it", path.display()),
+                    },
+                    other => other,
+                })?;
+            for (key, text) in metadata {
+                self.metadata.entry(key).or_insert(text);
+            }
+            self.take(map, tensors, Some(&index))?;
+        }
+        for (tensor, &at) in &index.tensors {
+            let missing = match self.find(tensor) {
+                Some(found) => self.tensors[found].part != at,
+                None => true,
+            };
+            if missing {
+                return Err(broken(format!(
+                    "tensor `{}` should be in {}, but is not",
+                    shown(tensor),
+                    shown(&index.shards[at])
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a file's tensors.
+    fn take(
+        &mut self,
+        map: Mmap,
+        tensors: Vec<FileTensor>,
+        index: Option<&Index>,
+    ) -> Result<(), WeightsError> {
+        let part = self.parts.len();
+        for mut tensor in tensors {
+            tensor.part = part;
+            if let Some(other) = self.by_name.insert(tensor.name.clone(), self.tensors.len()) {
+                let shard =
+                    |part: usize| index.map_or("".into(), |index| shown(&index.shards[part]));
+                return Err(WeightsError::Broken {
+                    path: self.path.clone(),
+                    message: format!(
+                        "tensor `{}` is in {} and in {}",
+                        shown(&tensor.name),
+                        shard(self.tensors[other].part),
+                        shard(part)
+                    ),
+                });
+            }
+            self.tensors.push(tensor);
+        }
+        self.parts.push(map);
+        Ok(())
+    }
+
+    /// The file's path; for several files that of their index.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The tensors, in the order of their bytes.
+    /// The tensors, in the order of the files and of their bytes.
     pub fn tensors(&self) -> &[FileTensor] {
         &self.tensors
     }
@@ -233,7 +291,7 @@ impl WeightFile {
     /// The values of a tensor where the file holds them as `f32` at an aligned place.
     pub fn slice(&self, index: usize) -> Option<&[f32]> {
         let tensor = self.tensors.get(index).filter(|tensor| tensor.dtype == Dtype::F32)?;
-        borrowed(self.map.get(tensor.range.clone())?)
+        borrowed(self.parts.get(tensor.part)?.get(tensor.range.clone())?)
     }
 
     /// Copies a tensor's values from index `start` on, widened to `f32`.
@@ -242,7 +300,7 @@ impl WeightFile {
     /// When it has not as many, or has none by [`WeightFile::len`].
     pub fn read(&self, index: usize, start: usize, out: &mut [f32]) {
         let tensor = &self.tensors[index];
-        let bytes = &self.map[tensor.range.clone()];
+        let bytes = &self.parts[tensor.part][tensor.range.clone()];
         match tensor.dtype {
             Dtype::F32 => {
                 let quads = bytes[start * 4..(start + out.len()) * 4].as_chunks().0;
@@ -267,7 +325,7 @@ impl WeightFile {
             // SAFETY: the map is of a file and never written, so a page that is dropped has the same
             // bytes when it is read again. It is advice: whether it is taken does not matter.
             let _ = unsafe {
-                self.map.unchecked_advise_range(
+                self.parts[tensor.part].unchecked_advise_range(
                     memmap2::UncheckedAdvice::DontNeed,
                     tensor.range.start,
                     tensor.range.len(),
@@ -289,6 +347,37 @@ fn widen(bytes: &[u8], out: &mut [f32], convert: impl Fn(&[u16], &mut [f32])) {
     }
 }
 
+/// Maps a file's bytes.
+fn map(path: &Path) -> Result<Mmap, WeightsError> {
+    let read = |message: String| WeightsError::Read { path: path.to_path_buf(), message };
+    let file = File::open(path).map_err(|error| read(error.to_string()))?;
+    let about = file.metadata().map_err(|error| read(error.to_string()))?;
+    if !about.is_file() {
+        return Err(read("this is no regular file; give the path of a safetensors file".into()));
+    }
+    if about.len() == 0 {
+        return Err(read("the file is empty".into()));
+    }
+    // SAFETY: the map is only read. Its bytes are checked each time they are interpreted (any bits
+    // make a float), so a file that another program changes meanwhile gives other numbers; a
+    // file that is cut short meanwhile ends the process with a bus error, as in every program
+    // that maps files.
+    unsafe { Mmap::map(&file) }.map_err(|error| read(error.to_string()))
+}
+
+/// What a file's header says.
+fn read(path: &Path, bytes: &[u8]) -> Result<Parsed, WeightsError> {
+    let start = &bytes[..bytes.len().min(64)];
+    let other = |advice| WeightsError::Foreign { path: path.to_path_buf(), advice };
+    if let Some(advice) = foreign::advice(path, start, false) {
+        return Err(other(advice));
+    }
+    parse(bytes).map_err(|message| match foreign::advice(path, start, true) {
+        Some(advice) => other(advice),
+        None => WeightsError::Broken { path: path.to_path_buf(), message },
+    })
+}
+
 /// The bytes as the floats that they are, if they are aligned.
 fn borrowed(bytes: &[u8]) -> Option<&[f32]> {
     if cfg!(target_endian = "big") {
@@ -297,31 +386,6 @@ fn borrowed(bytes: &[u8]) -> Option<&[f32]> {
     // SAFETY: every pattern of four bytes is an `f32`; `align_to` sees to alignment and length.
     let (before, values, after) = unsafe { bytes.align_to::<f32>() };
     (before.is_empty() && after.is_empty()).then_some(values)
-}
-
-/// The entries of a JSON object in their order, duplicates kept.
-struct Entries(Vec<(String, Json)>);
-
-impl<'de> Deserialize<'de> for Entries {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visit;
-        impl<'de> Visitor<'de> for Visit {
-            type Value = Entries;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of tensors")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(Entries(entries))
-            }
-        }
-        deserializer.deserialize_map(Visit)
-    }
 }
 
 type Parsed = (Vec<FileTensor>, BTreeMap<String, String>);
@@ -357,7 +421,7 @@ fn parse(bytes: &[u8]) -> Result<Parsed, String> {
     let (header, data) = rest.split_at(length);
     let entries: Entries = serde_json::from_slice(header).map_err(|error| {
         let what = if error.is_data() { "no object of tensors" } else { "no sound JSON" };
-        format!("this is no safetensors file: its header is {what} ({error})")
+        format!("this is no safetensors file: its header is {what} ({})", shown(&error.to_string()))
     })?;
     let mut tensors: Vec<FileTensor> = Vec::new();
     let mut metadata = BTreeMap::new();
@@ -370,7 +434,7 @@ fn parse(bytes: &[u8]) -> Result<Parsed, String> {
             continue;
         }
         let tensor = read_entry(&name, &entry, data.len())
-            .map_err(|message| format!("tensor `{name}`: {message}"))?;
+            .map_err(|message| format!("tensor `{}`: {message}", shown(&name)))?;
         tensors.push(tensor);
     }
     check(&mut tensors, data.len())?;
@@ -414,7 +478,7 @@ fn read_entry(name: &str, entry: &Json, available: usize) -> Result<FileTensor, 
             ));
         }
     }
-    Ok(FileTensor { name: name.to_string(), dtype, shape, range: start..end })
+    Ok(FileTensor { name: name.to_string(), dtype, shape, part: 0, range: start..end })
 }
 
 /// Sorts the tensors by their bytes; no name twice, no byte in two tensors or in none.
@@ -422,18 +486,20 @@ fn check(tensors: &mut [FileTensor], available: usize) -> Result<(), String> {
     let mut names: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
     names.sort_unstable();
     if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(format!("tensor `{}` is there twice", pair[0]));
+        return Err(format!("tensor `{}` is there twice", shown(pair[0])));
     }
     tensors.sort_by_key(|tensor| (tensor.range.start, tensor.range.end));
     let mut at = 0;
     let mut before = "";
     for tensor in tensors.iter() {
         if tensor.range.start < at {
-            return Err(format!("tensors `{before}` and `{}` overlap", tensor.name));
+            let (before, after) = (shown(before), shown(&tensor.name));
+            return Err(format!("tensors `{before}` and `{after}` overlap"));
         }
         if tensor.range.start > at {
             let gap = tensor.range.start - at;
-            return Err(format!("{gap} bytes before tensor `{}` belong to none", tensor.name));
+            let name = shown(&tensor.name);
+            return Err(format!("{gap} bytes before tensor `{name}` belong to none"));
         }
         at = tensor.range.end;
         before = &tensor.name;

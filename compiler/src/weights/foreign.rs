@@ -12,7 +12,6 @@ pub fn advice(path: &Path, start: &[u8], by_name: bool) -> Option<String> {
         && start[0] == 0x80
         && (2..=5).contains(&start[1])
         && start.get(8) != Some(&b'{');
-    let text = start.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
     if start.starts_with(b"PK\x03\x04") && extension == "keras" {
         return Some(keras());
     }
@@ -30,9 +29,6 @@ pub fn advice(path: &Path, start: &[u8], by_name: bool) -> Option<String> {
             "this is a GGUF file; use the model's safetensors file, which it was made from".into(),
         );
     }
-    if text && extension == "json" {
-        return Some(index());
-    }
     if !by_name {
         return None;
     }
@@ -49,9 +45,14 @@ pub fn advice(path: &Path, start: &[u8], by_name: bool) -> Option<String> {
              save_file(model.state_dict(), \"model.safetensors\")"
                 .into(),
         ),
-        "json" => Some(index()),
+        "json" => Some(json()),
         _ => None,
     }
+}
+
+/// Whether bytes begin as a JSON object does.
+pub fn is_text(bytes: &[u8]) -> bool {
+    bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
 }
 
 fn torch() -> String {
@@ -91,11 +92,8 @@ fn tflite() -> String {
         .into()
 }
 
-fn index() -> String {
-    "this is no weights file but a JSON text, perhaps the index of weights in several files; join \
-     them once:\n  \
-     import glob; from safetensors.torch import load_file, save_file\n  \
-     parts = [load_file(f) for f in glob.glob(\"model-*.safetensors\")]\n  \
-     save_file({k: v for part in parts for k, v in part.items()}, \"model.safetensors\")"
+fn json() -> String {
+    "this is no weights file; give the path of a safetensors file, or of the index that joins several \
+     (`model.safetensors.index.json`)"
         .into()
 }

@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`mod@file`] | safetensors files |
+//! | [`index`] | the index of weights in several files |
 //! | [`foreign`] | what to say about files of other formats |
 //! | [`generate`] | the deterministic generator |
 //! | [`dialect`] | which library's names a file has |
@@ -12,12 +13,15 @@
 
 pub mod bind;
 pub mod dialect;
+mod entries;
 pub mod file;
 pub mod foreign;
 pub mod generate;
+pub mod index;
 mod recipe;
 pub mod report;
 pub mod resample;
+mod shown;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +29,7 @@ pub use bind::{BoundWeights, Supply, bind, compare};
 pub use dialect::{Candidate, Choice, choose};
 pub use file::{Dtype, FileTensor, WeightFile};
 pub use generate::{Generator, image};
+pub use index::Index;
 pub use report::Comparison;
 
 use std::path::PathBuf;

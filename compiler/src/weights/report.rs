@@ -2,6 +2,7 @@
 //! directions.
 
 use super::file::Dtype;
+use super::shown::shown;
 use crate::pure::near_miss;
 use std::fmt;
 
@@ -157,7 +158,7 @@ impl fmt::Display for Comparison {
             for one in missing.iter().take(SHOWN) {
                 write!(f, "\n  {} {:?} for {}", one.name, one.shape, one.path)?;
                 if let Some(near) = near_miss(&one.name, others.iter().copied()) {
-                    write!(f, "; is it {near}?")?;
+                    write!(f, "; is it {}?", shown(near))?;
                 }
             }
             more(f, missing.len())?;
@@ -165,7 +166,7 @@ impl fmt::Display for Comparison {
         if !left_over.is_empty() {
             write!(f, "\nleft over: the file has, the network does not need")?;
             for one in left_over.iter().take(SHOWN) {
-                write!(f, "\n  {} {:?} {}", one.name, one.shape, one.dtype)?;
+                write!(f, "\n  {} {:?} {}", shown(&one.name), one.shape, one.dtype)?;
             }
             more(f, left_over.len())?;
         }

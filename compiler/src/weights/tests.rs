@@ -130,6 +130,66 @@ fn files_of_the_formats_own_crate() {
 }
 
 #[test]
+fn weights_in_several_files() {
+    let dir = folder();
+    let part = |name: &str, entries: &[(&str, &str, &[usize], Vec<u8>)]| {
+        write(&dir, name, &bytes_of(entries, "{\"format\":\"pt\"}"));
+    };
+    part("1.safetensors", &[("a", "F32", &[2], f32s(&[1.0, 2.0]))]);
+    part("2.safetensors", &[("b", "F32", &[2], f32s(&[3.0, 4.0])), ("c", "I64", &[], vec![0; 8])]);
+    write(&dir, "config.json", b"{\"architecture\": \"tf_x\"}");
+    let opened = |map: &str| {
+        let text = format!("{{\"metadata\": {{\"total_size\": 24}}, \"weight_map\": {{{map}}}}}");
+        WeightFile::open(write(&dir, "model.safetensors.index.json", text.as_bytes()))
+    };
+    // What the index does not name is there all the same: binding says what to do with it.
+    let file = opened(r#""b": "2.safetensors", "a": "1.safetensors""#).expect("they fit");
+    let names: Vec<&str> = file.tensors().iter().map(|tensor| tensor.name.as_str()).collect();
+    assert_eq!(names, ["a", "b", "c"]);
+    assert_eq!(file.metadata()["format"], "pt");
+    assert!(file.config().is_some());
+    let params = [param("x", &[2], tensor("b", &[2])), param("y", &[2], tensor("a", &[2]))];
+    let bound = bind(&params, &supply(file), &["c".into()]).expect("everything fits");
+    assert_eq!((bound.value(0)[..].to_vec(), bound.value(1)[0]), (vec![3.0, 4.0], 1.0));
+
+    part("3.safetensors", &[("a", "F32", &[1], counted(1))]);
+    write(&dir, "4.safetensors", &bytes_of(&[("d", "F32", &[2], counted(2))], "")[..60]);
+    let said: Vec<String> = [
+        r#""a": "1.safetensors", "b": "1.safetensors""#,
+        r#""a": "2.safetensors", "b": "1.safetensors""#,
+        r#""a": "1.safetensors", "b": "../2.safetensors""#,
+        r#""a": "1.safetensors", "b": "5.safetensors""#,
+        r#""a": "1.safetensors", "aa": "3.safetensors""#,
+        r#""a": "1.safetensors", "d": "4.safetensors""#,
+    ]
+    .iter()
+    .map(|map| opened(map).expect_err("they do not fit").to_string())
+    .map(|said| said.replace(&format!("{}/", dir.path().display()), ""))
+    .collect();
+    insta::assert_snapshot!(said.join("\n"));
+}
+
+/// However long a name is, and whatever is in it, a message can be read.
+#[test]
+fn names_that_no_library_writes() {
+    let long = format!("a{}z", "\\u001b[2J".repeat(100_000));
+    let entry = |offsets: &str| {
+        format!("{{\"{long}\":{{\"dtype\":\"{long}\",\"shape\":[1],\"data_offsets\":{offsets}}}}}")
+    };
+    let error = refused("w.safetensors", &raw(&entry("[0, 20]"), &[0; 16]));
+    let dir = folder();
+    let file = supply(opened(&dir, &raw(&entry("[0, 16]"), &[0; 16])));
+    let params = [param("x", &[1], tensor("x.weight", &[1]))];
+    let mismatch = bind(&params, &file, &[]).expect_err("it does not fit").to_string();
+    let Supply::File { file, .. } = &file else { panic!("a file") };
+    let strangers = choose(file, &candidates()).expect_err("no name fits").to_string();
+    for text in [error, mismatch, strangers] {
+        assert!(text.len() < 2000, "{}", text.len());
+        assert!(text.contains("\\u{1b}") && !text.contains('\u{1b}'), "{text}");
+    }
+}
+
+#[test]
 fn files_that_contradict_themselves() {
     let entry = |name: &str, shape: &str, offsets: &str| {
         format!("\"{name}\":{{\"dtype\":\"F32\",\"shape\":{shape},\"data_offsets\":{offsets}}}")
