@@ -21,6 +21,31 @@ network net(resolution = 32, classes = 10) {
 }
 ";
 
+/// A tensor of the weights: name, shape, values.
+type Part = (&'static str, &'static [usize], Vec<f32>);
+
+/// The weights of the network.
+fn parts() -> Vec<Part> {
+    let sine = |count: usize| (0..count).map(|i| (i as f32 * 0.7).sin()).collect::<Vec<f32>>();
+    vec![
+        ("conv_stem.weight", &[8, 3, 3, 3], sine(216)),
+        ("bn1.weight", &[8], vec![1.0; 8]),
+        ("bn1.bias", &[8], sine(8)),
+        ("bn1.running_mean", &[8], vec![0.0; 8]),
+        ("bn1.running_var", &[8], vec![1e-3; 8]),
+        ("classifier.weight", &[10, 8], sine(80)),
+        ("classifier.bias", &[10], sine(10)),
+    ]
+}
+
+/// The bytes of a safetensors file, which stays in the folder.
+fn file_of(folder: &Path, name: &str, parts: &[Part]) -> Vec<u8> {
+    let list: Vec<(&str, &[usize], &[f32])> =
+        parts.iter().map(|(name, shape, values)| (*name, *shape, &values[..])).collect();
+    safetensors(&folder.join(name), &list);
+    std::fs::read(folder.join(name)).expect("weights")
+}
+
 /// A folder with a spec, an input and an empty cache, and a hub that has weights for it.
 struct Setting {
     folder: tempfile::TempDir,
@@ -31,21 +56,7 @@ struct Setting {
 fn setting() -> Setting {
     let folder = workshop();
     std::fs::write(folder.path().join("net.arch"), NET).expect("written");
-    let sine = |count: usize| (0..count).map(|i| (i as f32 * 0.7).sin()).collect::<Vec<f32>>();
-    let file = folder.path().join("local.safetensors");
-    safetensors(
-        &file,
-        &[
-            ("conv_stem.weight", &[8, 3, 3, 3], &sine(216)),
-            ("bn1.weight", &[8], &[1.0; 8]),
-            ("bn1.bias", &[8], &sine(8)),
-            ("bn1.running_mean", &[8], &[0.0; 8]),
-            ("bn1.running_var", &[8], &[1e-3; 8]),
-            ("classifier.weight", &[10, 8], &sine(80)),
-            ("classifier.bias", &[10], &sine(10)),
-        ],
-    );
-    let weights = std::fs::read(&file).expect("weights");
+    let weights = file_of(folder.path(), "local.safetensors", &parts());
     let files = [
         ("model.safetensors".to_string(), weights.clone()),
         ("config.json".to_string(), br#"{"architecture": "tf_net"}"#.to_vec()),
@@ -434,4 +445,152 @@ fn two_processes_fetch_once() {
     let log = setting.server.log();
     let transfers = log.iter().filter(|line| line.starts_with("GET /model")).count();
     assert_eq!(transfers, 1, "{log:?}");
+}
+
+const INDEX: &str = "model.safetensors.index.json";
+
+const FIRST: &str = "model-00001-of-00002.safetensors";
+
+const SECOND: &str = "model-00002-of-00002.safetensors";
+
+/// A hub that has the weights in two files, and the files.
+fn sharded() -> (Setting, [Vec<u8>; 2]) {
+    let setting = setting();
+    let all = parts();
+    let shards = [(FIRST, &all[..3]), (SECOND, &all[3..])];
+    let map: Vec<String> = shards
+        .iter()
+        .flat_map(|(file, parts)| {
+            parts.iter().map(move |part| format!("\"{}\": \"{file}\"", part.0))
+        })
+        .collect();
+    let index = format!("{{\"metadata\": {{}}, \"weight_map\": {{{}}}}}", map.join(", "));
+    let shards = shards.map(|(file, parts)| file_of(setting.path(), file, parts));
+    std::fs::write(setting.path().join(INDEX), &index).expect("written");
+    setting.server.change(|plan| {
+        plan.files.remove("model.safetensors");
+        plan.files.insert(INDEX.into(), index.into_bytes());
+        plan.files.insert(FIRST.into(), shards[0].clone());
+        plan.files.insert(SECOND.into(), shards[1].clone());
+    });
+    (setting, shards)
+}
+
+/// Transfers of weights: the file, and where it was taken up.
+fn transfers(setting: &Setting) -> Vec<String> {
+    let log = setting.server.log();
+    let bytes = log.iter().filter_map(|line| line.strip_prefix("GET /model-"));
+    bytes.map(|line| line.replace("-of-00002.safetensors?signature=secret", "")).collect()
+}
+
+#[test]
+fn weights_in_several_files() {
+    let (setting, shards) = sharded();
+    let run = setting.check();
+    let size = shards.iter().map(Vec::len).sum::<usize>();
+    let fetching: Vec<&str> = run.err.lines().filter(|line| line.contains("model-")).collect();
+    assert!(size > 1024 && fetching.len() == 1, "{}", run.err);
+    assert!(fetching[0].contains(FIRST) && fetching[0].contains(" and 1 more ("), "{}", run.err);
+    assert!(run.ok().contains("timm_tf"));
+    assert_eq!(transfers(&setting), ["00001", "00002"]);
+    for (file, bytes) in [FIRST, SECOND].iter().zip(&shards) {
+        let link = std::fs::read_link(setting.cached(&format!("snapshots/{COMMIT}/{file}")));
+        assert_eq!(link.expect("a link"), Path::new(&format!("../../blobs/{}", sha256(bytes))));
+        let blob = setting.cached(&format!("blobs/{}", sha256(bytes)));
+        assert_eq!(&std::fs::read(blob).expect("a blob"), bytes);
+    }
+    // By either name, and without the network.
+    let named = format!("hf:owner/net/{INDEX}");
+    for weights in ["hf:owner/net", &named] {
+        assert!(setting.check_with(weights, &[("HF_HUB_OFFLINE", "1")]).ok().contains("timm_tf"));
+        assert!(setting.check_with(weights, &[]).ok().contains("timm_tf"));
+    }
+    assert_eq!(setting.server.log(), [""; 0]);
+    let output = |weights: &str| {
+        let run = ["run", "net.arch", "--input", "x.npy", "--output", "y.npy", "--dialect", "timm"];
+        let run = [&run[..], &["--weights", weights]].concat();
+        finish(setting.command(&run).spawn().expect("the program starts")).ok();
+        load(setting.path(), "y.npy").data
+    };
+    assert_eq!(output("hf:owner/net"), output("local.safetensors"));
+    assert_eq!(output(INDEX), output("local.safetensors"));
+}
+
+#[test]
+fn several_files_go_on_where_they_stopped() {
+    let (setting, shards) = sharded();
+    let cuts = [Fault::Cut(0); 3];
+    setting.faults(&[&[Fault::Cut(1000), Fault::Cut(5000), Fault::Cut(100)][..], &cuts].concat());
+    let run = setting.check();
+    assert_eq!(run.status, 1);
+    assert!(run.err.contains(&format!("hf:owner/net/{SECOND}: ")), "{}", run.err);
+    assert!(run.err.contains("the same command goes on"), "{}", run.err);
+    let stopped = [" bytes=1000-", ""].map(str::to_string);
+    assert_eq!(transfers(&setting)[1..3], [format!("00001{}", stopped[0]), "00002".into()]);
+    assert!(setting.cached(&format!("snapshots/{COMMIT}/{FIRST}")).exists());
+    assert!(!setting.cached(&format!("snapshots/{COMMIT}/{SECOND}")).exists());
+    let partial = setting.cached(&format!("blobs/{}.incomplete", sha256(&shards[1])));
+    assert_eq!(std::fs::read(&partial).expect("what arrived"), shards[1][..100]);
+    setting.check().ok();
+    assert_eq!(transfers(&setting), ["00002 bytes=100-"]);
+}
+
+#[test]
+fn indices_that_make_no_sense() {
+    let mut all = String::new();
+    let mut note = |what: &str, change: &dyn Fn(&mut Plan), variables: &[(&str, &str)]| {
+        let (setting, shards) = sharded();
+        setting.server.change(change);
+        let run = setting.check_with("hf:owner/net", variables);
+        let told = setting.told(&run).replace(COMMIT, "COMMIT");
+        let told = told.replace(&sha256(&shards[0]), "HASH");
+        all.push_str(&format!("-- {what}\n{told}\n"));
+        transfers(&setting)
+    };
+    let index = |plan: &mut Plan, text: &str| {
+        plan.files.insert(INDEX.into(), text.into());
+    };
+    // Nothing is fetched where something is known to be missing.
+    let fetched = note("a file is missing", &|plan| drop(plan.files.remove(SECOND)), &[]);
+    assert_eq!(fetched, [""; 0]);
+    for name in ["../../../refs/main.safetensors", "/tmp/x.safetensors", "a b.safetensors"] {
+        let text = format!(r#"{{"weight_map": {{"a": "{name}"}}}}"#);
+        assert_eq!(note("a path", &|plan| index(plan, &text), &[]), [""; 0]);
+    }
+    note("no index", &|plan| index(plan, "[1, 2]"), &[]);
+    note(
+        "another tensor",
+        &|plan| {
+            index(plan, &format!(r#"{{"weight_map": {{"a": "{FIRST}"}}}}"#));
+        },
+        &[],
+    );
+    note(
+        "the same tensors twice",
+        &|plan| {
+            let first = plan.files[FIRST].clone();
+            plan.files.insert(SECOND.into(), first);
+        },
+        &[],
+    );
+    note("no file", &|plan| plan.files.clear(), &[]);
+    note("offline", &|_| (), &[("HF_HUB_OFFLINE", "1")]);
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn an_index_that_was_put_there_by_hand() {
+    let (setting, _) = sharded();
+    let folder = setting.cached("snapshots/main");
+    std::fs::create_dir_all(&folder).expect("made");
+    for file in [INDEX, FIRST] {
+        std::fs::copy(setting.path().join(file), folder.join(file)).expect("copied");
+    }
+    let run = setting.check();
+    assert_eq!(run.status, 1);
+    assert!(run.err.contains(&format!("snapshots/main/{SECOND}: ")), "{}", run.err);
+    assert!(run.err.contains("index.json names it"), "{}", run.err);
+    std::fs::copy(setting.path().join(SECOND), folder.join(SECOND)).expect("copied");
+    setting.check().ok();
+    assert_eq!(setting.server.log(), [""; 0]);
 }

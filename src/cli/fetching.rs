@@ -18,7 +18,7 @@ impl Fetching {
     /// Shows what happens.
     pub fn show(&mut self, event: Event<'_>) {
         match event {
-            Event::Start { url, bytes, kept } => self.start(url, bytes, kept),
+            Event::Start { url, files, bytes, kept } => self.start(url, files, bytes, kept),
             Event::At(bytes) => {
                 if let Some(bar) = &self.bar {
                     bar.set_position(bytes);
@@ -35,7 +35,7 @@ impl Fetching {
         }
     }
 
-    fn start(&mut self, url: &str, bytes: Option<u64>, kept: u64) {
+    fn start(&mut self, url: &str, files: usize, bytes: Option<u64>, kept: u64) {
         // What stands behind the question mark is a signature, and long.
         let url = url.split('?').next().unwrap_or(url);
         let size = match (bytes, kept) {
@@ -44,7 +44,11 @@ impl Fetching {
             (Some(bytes), kept) => format!(" ({}, {} are there)", size(bytes), size(kept)),
         };
         if self.said != url {
-            common::say(&format!("fetching {url}{size}"));
+            let others = match files {
+                0 | 1 => String::new(),
+                files => format!(" and {} more", files - 1),
+            };
+            common::say(&format!("fetching {url}{others}{size}"));
             self.said = url.to_string();
         }
         if !std::io::stderr().is_terminal() {

@@ -80,6 +80,11 @@ impl HubError {
         HubError { message: format!("the environment's {name}: {what}"), help: None }
     }
 
+    /// An index of weights that makes no sense.
+    pub(super) fn index(path: &Path, what: &str) -> HubError {
+        HubError { message: format!("{}: {what}", path.display()), help: None }
+    }
+
     /// What went wrong with one file. `url` is where it is on the hub, `place` where it is looked for.
     pub(super) fn new(
         address: &Address,

@@ -9,6 +9,7 @@
 //! | `address` | what `hf:` names |
 //! | `settings` | the environment: where the cache is, which hub, whose token |
 //! | `cache` | the layout of the cache on disk |
+//! | `shards` | weights in several files |
 //! | `transfer` | HTTP: what a file is, and its bytes; only with the cargo feature `hub` |
 //! | `error` | what can go wrong, and what to do then |
 //!
@@ -19,6 +20,7 @@ mod address;
 mod cache;
 mod error;
 mod settings;
+mod shards;
 #[cfg(feature = "hub")]
 mod transfer;
 
@@ -38,14 +40,16 @@ const CONFIG: &str = "config.json";
 pub enum Event<'a> {
     /// A transfer begins.
     Start {
-        /// Where from.
+        /// Where from; with several files, where the first is from.
         url: &'a str,
-        /// Bytes of the whole file, where the server says it.
+        /// How many files it has, each from its own address.
+        files: usize,
+        /// Bytes of them all, where the server says it.
         bytes: Option<u64>,
         /// Bytes that an earlier transfer has left.
         kept: u64,
     },
-    /// So many bytes of the file are there.
+    /// So many bytes are there.
     At(u64),
     /// The transfer is over, well or not.
     End,
@@ -59,7 +63,7 @@ pub type Report<'a> = &'a mut dyn FnMut(Event<'_>);
 /// Files of a repository on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// The weights.
+    /// The weights: a safetensors file, or the index of several that are beside it.
     pub weights: PathBuf,
     /// The repository's `config.json`, if it has one.
     pub config: Option<PathBuf>,
@@ -67,7 +71,8 @@ pub struct Found {
 
 impl Hub {
     /// The file that an address names, and the `config.json` of its repository: from the cache, else
-    /// from the network.
+    /// from the network. Where a repository has no `model.safetensors`, but the index of several files, it
+    /// is the index with all of them.
     ///
     /// # Errors
     /// When the weights are not in the cache and cannot be fetched; the error says which file to fetch
@@ -75,21 +80,30 @@ impl Hub {
     /// fetched. With weights from the cache it is a note: they may have been put there by hand.
     pub fn find(&self, address: &Address, report: Report<'_>) -> Result<Found, HubError> {
         let cache = Cache::new(self.cache_folder(), address);
-        if let Some(cached) = cache.find(&address.revision, &address.file) {
-            let config = match self.config(&cache, address, &cached, report) {
-                Ok(config) => config,
-                Err(error) => {
-                    report(Event::Note(&format!(
-                        "{error}\n  = note: without it, the dialect is recognised from the tensors' names alone"
-                    )));
-                    None
-                }
-            };
-            return Ok(Found { weights: cached.path, config });
+        let index = format!("{}{}", address.file, shards::SUFFIX);
+        let cached = |file: &str| cache.find(&address.revision, file);
+        let (weights, file, old) = if let Some(weights) = cached(&address.file) {
+            (weights, &address.file, true)
+        } else if let Some(weights) = cached(&index) {
+            (weights, &index, true)
+        } else {
+            let (weights, file) = self.fetch(&cache, address, &index, report)?;
+            (weights, file, false)
+        };
+        if file.ends_with(shards::SUFFIX) {
+            self.shards(&cache, address, &weights, file, report)?;
         }
-        let fetched = self.fetch(&cache, address, &address.revision, &address.file, report)?;
-        let config = self.config(&cache, address, &fetched, report)?;
-        Ok(Found { weights: fetched.path, config })
+        let config = match self.config(&cache, address, &weights, report) {
+            Ok(config) => config,
+            Err(error) if old => {
+                report(Event::Note(&format!(
+                    "{error}\n  = note: without it, the dialect is recognised from the tensors' names alone"
+                )));
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Found { weights: weights.path, config })
     }
 
     /// The `config.json` of the same commit.
@@ -120,16 +134,30 @@ impl Hub {
         }
     }
 
-    fn fetch(
+    /// Fetches the file that an address names, or the index where the repository has no such file, and
+    /// says which of them it was.
+    fn fetch<'a>(
         &self,
         cache: &Cache,
-        address: &Address,
-        revision: &str,
-        file: &str,
+        address: &'a Address,
+        index: &'a String,
         report: Report<'_>,
-    ) -> Result<Cached, HubError> {
-        self.try_fetch(cache, address, revision, file, report)
-            .map_err(|trouble| self.explain(cache, address, revision, file, trouble))
+    ) -> Result<(Cached, &'a String), HubError> {
+        let Address { revision, file, .. } = address;
+        let trouble = match self.try_fetch(cache, address, revision, file, report) {
+            Ok(cached) => return Ok((cached, file)),
+            Err(trouble) => trouble,
+        };
+        if matches!(trouble, Trouble::NoFile { .. }) && file.ends_with(".safetensors") {
+            match self.try_fetch(cache, address, revision, index, report) {
+                Ok(cached) => return Ok((cached, index)),
+                Err(Trouble::NoFile { .. }) => {}
+                Err(trouble) => {
+                    return Err(self.explain(cache, address, revision, index, trouble));
+                }
+            }
+        }
+        Err(self.explain(cache, address, revision, file, trouble))
     }
 
     fn try_fetch(
@@ -148,6 +176,25 @@ impl Hub {
         #[cfg(not(feature = "hub"))]
         {
             let _ = (cache, address, revision, file, report);
+            Err(Trouble::NotBuilt)
+        }
+    }
+
+    /// Bytes of a file, where the hub says it.
+    fn try_size(
+        &self,
+        address: &Address,
+        revision: &str,
+        file: &str,
+    ) -> Result<Option<u64>, Trouble> {
+        if self.is_offline() {
+            return Err(Trouble::Offline);
+        }
+        #[cfg(feature = "hub")]
+        return transfer::size(self, address, revision, file);
+        #[cfg(not(feature = "hub"))]
+        {
+            let _ = (address, revision, file);
             Err(Trouble::NotBuilt)
         }
     }

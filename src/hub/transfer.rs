@@ -68,6 +68,23 @@ pub fn fetch(
     }
 }
 
+/// Bytes of a file of a revision, where the hub says it. It is asked once.
+pub fn size(
+    hub: &Hub,
+    address: &Address,
+    revision: &str,
+    file: &str,
+) -> Result<Option<u64>, Trouble> {
+    let client = Client::new(hub);
+    match client.ask(&hub.url(address, revision, file), &mut None) {
+        Ok(about) => Ok(about.bytes),
+        Err(Trouble::NoFile { .. }) => {
+            Err(Trouble::NoFile { there: client.weights(address, revision) })
+        }
+        Err(trouble) => Err(trouble),
+    }
+}
+
 /// What the hub says of a file.
 struct About {
     commit: String,
@@ -117,7 +134,7 @@ impl Transfer<'_, '_> {
             kept = 0;
         }
         if kept == 0 || about.bytes != Some(kept) {
-            (self.report)(Event::Start { url: &about.url, bytes: about.bytes, kept });
+            (self.report)(Event::Start { url: &about.url, files: 1, bytes: about.bytes, kept });
             let received = self.stream(about, &mut file, kept, &path);
             (self.report)(Event::End);
             received?;
