@@ -4,7 +4,8 @@
 
 mod oracle;
 
-use netwright::Backend;
+use netwright::network::expand_spec;
+use netwright::{Backend, Options, Spec};
 use oracle::{Case, cases, run, run_all};
 
 fn family(name: &str, backend: Backend) {
@@ -76,6 +77,44 @@ fn every_case_belongs_to_a_family_that_is_tested() {
     for case in cases() {
         assert!(FAMILIES.contains(&case.family()), "{} of {}", case.id, case.spec);
     }
+}
+
+/// Each family of the survey in each library that has it: at its own resolution and at an odd or
+/// non-square one, one image and three.
+#[test]
+fn no_dialect_is_left_out() {
+    let cases = cases();
+    let mut holes = Vec::new();
+    for family in FAMILIES.iter().take_while(|family| **family != "vgg") {
+        let of_family = || cases.iter().filter(|case| case.family() == *family);
+        let any = of_family().next().unwrap_or_else(|| panic!("no case of {family}"));
+        for dialect in Spec::load(&any.spec).expect("a built-in spec").dialects() {
+            let have = |what: &dyn Fn(&Case) -> bool| {
+                of_family().any(|case| case.dialect == dialect && what(case))
+            };
+            let own = |case: &Case| {
+                let spec = Spec::load(&case.spec).expect("a built-in spec");
+                let options = Options::default();
+                let expanded = expand_spec(&spec, &options, None).expect("it is sound");
+                expanded.input[1..3] == case.size
+            };
+            // Maps at the backbone's own size are too large to store; torchvision's ViT takes squares
+            // that the patch divides, and is tested at other ones.
+            let squares = *family == "vit" && dialect == "torchvision";
+            let odd = |case: &Case| case.size[0] != case.size[1] || case.size[0] % 2 == 1;
+            for (what, there) in [
+                ("own size", *family == "mobilenet_v2_features" || have(&own)),
+                ("odd size", have(&odd) || (squares && have(&|case| !own(case)))),
+                ("one image", have(&|case| case.batch == 1)),
+                ("three images", have(&|case| case.batch == 3)),
+            ] {
+                if !there {
+                    holes.push(format!("{family} in {dialect}: {what}"));
+                }
+            }
+        }
+    }
+    assert!(holes.is_empty(), "{}", holes.join("\n"));
 }
 
 /// The comparison must be able to fail: other weights, another input, one logit that is off.

@@ -19,11 +19,14 @@ pub struct Case {
     /// The spec, with its variant.
     pub spec: String,
     folder: String,
-    dialect: String,
+    /// The library whose model it is.
+    pub dialect: String,
     sets: Vec<(String, String)>,
-    size: [usize; 2],
+    /// Rows and columns of the images.
+    pub size: [usize; 2],
     checkpoint: Option<Checkpoint>,
-    batch: usize,
+    /// Number of images.
+    pub batch: usize,
     seed: u64,
     gain: f64,
     /// The output that is compared, where it is not the first.
