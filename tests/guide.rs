@@ -39,6 +39,12 @@ fn says(text: &str, word: &str) -> bool {
         .any(|(at, _)| !text[..at].ends_with(part) && !text[at + word.len()..].starts_with(part))
 }
 
+/// The file that an example names in its first line, for others to use it.
+fn file_name(example: &str) -> Option<String> {
+    let first = example.strip_prefix("// ")?.split([':', '\n']).next()?;
+    first.ends_with(".arch").then(|| first.to_string())
+}
+
 /// The first name in a table of variants, after a colon.
 fn first_variant(example: &str) -> String {
     let mut lines = example.lines().skip_while(|line| !line.contains("variants {"));
@@ -54,7 +60,7 @@ fn every_example_runs() {
     let examples = examples();
     assert!(examples.len() >= 10);
     for (i, example) in examples.iter().enumerate() {
-        let file = format!("example{i}.arch");
+        let file = file_name(example).unwrap_or_else(|| format!("example{i}.arch"));
         std::fs::write(folder.path().join(&file), example).expect("a file");
         netwright(folder.path(), &["check", &file]).ok();
         let spec = format!("{file}{}", first_variant(example));
@@ -149,13 +155,42 @@ fn every_heading_is_listed_and_every_role_has_its_column() {
             missing.push(format!("an example of a column `{}`", spellings[0]));
         }
     }
-    // What else says how a column is read.
-    for word in ["carried ", "heading ", "column ", "operator ", "variants {", "---", "!"] {
-        if !examples.iter().any(|example| example.contains(word)) {
-            missing.push(format!("an example with `{word}`"));
-        }
-    }
     assert!(missing.is_empty(), "docs/language.md lacks {}", missing.join(", "));
+}
+
+/// Every kind of line has its example: at the start of one, unless it says otherwise.
+#[test]
+fn every_kind_of_line_has_an_example() {
+    let starts = [
+        "use ",
+        "setting ",
+        "operator ",
+        "block ",
+        "network ",
+        "param ",
+        "require ",
+        "table {",
+        "variants {",
+        "---",
+        "heading ",
+        "column ",
+        "carried ",
+        "expect params",
+        "expect macs",
+        "output ",
+        "weights ",
+        "set ",
+        "drop ",
+        "preprocess {",
+    ];
+    let inside = [" when ", " else ", " like ", "cat(", "rows(", "!", "{s}", "{i}", "{n", "{#"];
+    let examples = examples();
+    let lines = || examples.iter().flat_map(|example| example.lines()).map(str::trim_start);
+    let started = |start: &&str| !lines().any(|line| line.starts_with(*start));
+    let held = |part: &&str| !lines().any(|line| line.contains(*part));
+    let missing: Vec<&str> = starts.into_iter().filter(started).collect();
+    let missing: Vec<&str> = missing.into_iter().chain(inside.into_iter().filter(held)).collect();
+    assert!(missing.is_empty(), "no example in docs/language.md has {missing:?}");
 }
 
 /// A file of zeros for a network, with one tensor named otherwise.
@@ -190,13 +225,11 @@ fn the_walk_through_runs_as_it_says() {
     for (language, block) in fenced(section) {
         match language {
             "arch" => {
-                let name =
-                    block.strip_prefix("// ").and_then(|rest| rest.split([':', '\n']).next());
-                let name = name.expect("the example names its file");
-                std::fs::write(folder.path().join(name), &block).expect("a file");
+                let name = file_name(&block).expect("the example names its file");
+                std::fs::write(folder.path().join(&name), &block).expect("a file");
                 if name == "ghostnet.arch" {
                     let (ours, theirs) = ("half.conv", "primary_conv.0");
-                    checkpoint(folder.path(), name, "ghostnet.safetensors", ours, theirs);
+                    checkpoint(folder.path(), &name, "ghostnet.safetensors", ours, theirs);
                 }
             }
             "sh" => {
