@@ -3,7 +3,7 @@
 //! The last axis is split into blocks; a unit is one block for one index of the axes before it,
 //! or for small inner axes all of those together.
 
-use super::epilogue::{self, Constants};
+use super::epilogue;
 use super::{BuiltKernel, Target, begin, block_size, each_unit, equal, indices, scaled, sweep};
 use crate::program::MapKernel;
 use crate::vir::{Builder, Count, G, GImmOp, GOp, V};
@@ -203,10 +203,8 @@ fn values_at(b: &mut Builder, map: &MapKernel, pointers: &[G], vector: usize, n:
             _ => b.load_n(pointers[i], at, n),
         }
     };
-    let value = load(b, 0);
-    let value = epilogue::apply(b, &map.steps, value, &mut Constants::default(), |b, index, _| {
-        load(b, index + 1)
-    });
+    let value =
+        epilogue::apply_to_loaded(b, &map.steps, |b| load(b, 0), |b, index, _| load(b, index + 1));
     b.store_n(value, pointers[pointers.len() - 1], at, n);
 }
 

@@ -21,12 +21,37 @@ impl Constants {
 pub fn apply(
     b: &mut Builder,
     posts: &[Post],
+    value: V,
+    constants: &mut Constants,
+    operand: impl FnMut(&mut Builder, usize, Operand) -> V,
+) -> V {
+    steps(b, posts, value, constants, None, operand)
+}
+
+/// As [`apply`], to the value that `load` appends the load of. The value may be loaded twice, so
+/// nothing may be stored over it before.
+pub fn apply_to_loaded(
+    b: &mut Builder,
+    posts: &[Post],
+    mut load: impl FnMut(&mut Builder) -> V,
+    operand: impl FnMut(&mut Builder, usize, Operand) -> V,
+) -> V {
+    let value = load(b);
+    steps(b, posts, value, &mut Constants::default(), Some(&mut load), operand)
+}
+
+fn steps(
+    b: &mut Builder,
+    posts: &[Post],
     mut value: V,
     constants: &mut Constants,
+    mut again: Option<&mut dyn FnMut(&mut Builder) -> V>,
     mut operand: impl FnMut(&mut Builder, usize, Operand) -> V,
 ) -> V {
     let mut index = 0;
     for post in posts {
+        // Only the first step's argument is in memory.
+        let again = again.take();
         value = match *post {
             Post::Unary(Function::Relu) => {
                 let zero = constants.get(b, 0);
@@ -38,7 +63,10 @@ pub fn apply(
                 let high = constants.get(b, high);
                 b.bin(BinOp::Min, high, bounded)
             }
-            Post::Unary(function) => functions::unary(b, function, value),
+            Post::Unary(function) => match again {
+                Some(load) => functions::unary_of_loaded(b, function, value, load),
+                None => functions::unary(b, function, value),
+            },
             Post::Binary(op, kind) => {
                 let other = operand(b, index, kind);
                 index += 1;

@@ -5,12 +5,12 @@
 //! can't hide it. Kernels therefore leave their sums in memory, and a sweep over many rows applies the
 //! epilogue, several vectors at a time, operation by operation in turn.
 
-use super::epilogue::{self, Constants, Operands};
+use super::epilogue::{self, Operands};
 use crate::program::Post;
 use crate::vir::{Builder, Count, G};
 
-/// Vectors whose chains are interleaved. More would not fit in the registers: SiLU keeps four
-/// values of each.
+/// Vectors whose chains are interleaved. More would not fit in the registers: SiLU keeps three
+/// values of each, and needs some for its constants.
 pub fn chains(lanes: usize) -> usize {
     if lanes == 16 { 6 } else { 4 }
 }
@@ -112,8 +112,8 @@ fn vector(b: &mut Builder, posts: &[Post], rows: Rows, operands: &Operands, row:
     let column = (column * 4) as i32;
     let from = (row as i64 * rows.from_stride) as i32 + column;
     let to = (row as i64 * rows.to_stride) as i32 + column;
-    let sum = b.load_n(rows.from, from, n);
-    let value = epilogue::apply(b, posts, sum, &mut Constants::default(), |b, index, _| {
+    let load = |b: &mut Builder| b.load_n(rows.from, from, n);
+    let value = epilogue::apply_to_loaded(b, posts, load, |b, index, _| {
         operands.load(b, index, to, column, n)
     });
     b.store_n(value, rows.to, to, n);
