@@ -66,8 +66,9 @@ impl Case {
                     Place::Input(program.inputs.len() - 1)
                 }
                 Role::Weights => {
-                    program.weights_bytes = operand.bytes.next_multiple_of(64);
-                    Place::Weights(0)
+                    let offset = program.weights_bytes;
+                    program.weights_bytes = offset + operand.bytes.next_multiple_of(64);
+                    Place::Weights(offset)
                 }
                 Role::Output => {
                     program.outputs.push(operand.bytes);
@@ -190,6 +191,23 @@ fn dense_convs() -> Vec<Case> {
 
 #[divan::bench(args = dense_convs())]
 fn dense(bencher: Bencher, case: &Case) {
+    case.run(bencher);
+}
+
+/// Expansion, depthwise convolution and projection, in bands of as many rows as the planner takes.
+fn chains() -> Vec<Case> {
+    let shapes = [(112, [16, 96, 24], 2, 2), (56, [24, 144, 24], 1, 4), (28, [32, 192, 32], 1, 7)];
+    let case = |(size, [x, inner, out], stride, rows): (usize, [usize; 3], usize, usize)| {
+        let expand = conv(size, [x, inner], 1, 1, 1);
+        let inside = conv(size, [inner; 2], 3, stride, inner);
+        let project = conv(inside.out_h, [inner, out], 1, 1, 1);
+        Case(Kernel::Chain(ChainKernel { stages: vec![expand, inside, project], rows }))
+    };
+    shapes.map(case).into()
+}
+
+#[divan::bench(args = chains())]
+fn chain(bencher: Bencher, case: &Case) {
     case.run(bencher);
 }
 

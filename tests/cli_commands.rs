@@ -404,6 +404,19 @@ fn perf_finds_the_kernels_names() {
 }
 
 #[test]
+fn explain_says_what_runs_depth_first() {
+    let folder = workshop();
+    for (option, stem) in [(&[][..], "depth first"), (&["--no-depth-first"], "dense")] {
+        let arguments = [&["explain", "mobilenet_v2"], option].concat();
+        let text = netwright(folder.path(), &arguments).ok();
+        let line = text.lines().find(|line| line.starts_with("stem.conv ")).expect("the stem");
+        assert!(line["stem.conv".len()..].trim_start().starts_with(stem), "{line}");
+        let chosen = "depth first, bands of 7 rows: stem.conv .. blocks.0.0.project: maps of up to";
+        assert_eq!(text.contains(chosen), option.is_empty(), "{text}");
+    }
+}
+
+#[test]
 fn explain_says_how_convolutions_are_computed() {
     let folder = workshop();
     let text = netwright(folder.path(), &["explain", "resnet:50"]).ok();

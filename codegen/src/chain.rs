@@ -35,18 +35,13 @@ pub(crate) struct Layout {
     bytes: usize,
 }
 
-/// Rows of its input that a stage reaches over for `rows` rows of its output.
-fn reach(c: &ConvKernel, rows: usize) -> usize {
-    (rows - 1) * c.stride[0] + (c.kernel[0] - 1) * c.dilation[0] + 1
-}
-
 impl Layout {
     /// The layout of a checked chain.
     pub fn new(chain: &ChainKernel) -> Layout {
         let mut rows = chain.rows;
         let mut sizes: Vec<(usize, usize)> = Vec::new();
         for pair in chain.stages.windows(2).rev() {
-            rows = reach(&pair[1], rows).min(pair[0].out_h);
+            rows = pair[1].reach(0, rows).min(pair[0].out_h);
             sizes.push((rows, pair[0].out_w * pair[0].out_c * 4));
         }
         let mut bytes = 0;
@@ -184,7 +179,7 @@ impl Code<'_> {
             let start = greater(b, start, zero);
             let start = lesser(b, start, height);
             let stop = b.ins().imul_imm_s(end, step);
-            let behind = reach(c, 1) as i64 - step - c.pad[0] as i64;
+            let behind = c.reach(0, 1) as i64 - step - c.pad[0] as i64;
             let stop = b.ins().iadd_imm_s(stop, behind);
             let stop = lesser(b, stop, height);
             spans.push([start, greater(b, stop, start)]);

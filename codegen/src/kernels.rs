@@ -171,6 +171,13 @@ pub fn indices(b: &mut Builder, unit: G, sizes: &[usize]) -> Vec<G> {
     result
 }
 
+/// Number and length of nearly equal blocks of at most `most`: threads share blocks, and none should
+/// wait for another that has a much longer one.
+pub fn equal_blocks(total: usize, most: usize) -> (usize, usize) {
+    let length = total.div_ceil(total.div_ceil(most));
+    (total.div_ceil(length), length)
+}
+
 /// `min(length, total - start)`: the size of the block that begins at `start`.
 pub fn block_size(b: &mut Builder, start: G, length: usize, total: usize) -> G {
     let total = b.g_const(total as i64);
@@ -221,4 +228,17 @@ pub fn each_vector(
 /// Rounds up to a multiple of a cache line.
 pub fn round64(bytes: usize) -> usize {
     bytes.next_multiple_of(64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::equal_blocks;
+
+    #[test]
+    fn blocks_are_equal() {
+        assert_eq!(equal_blocks(33, 32), (2, 17));
+        assert_eq!(equal_blocks(7, 3), (3, 3));
+        assert_eq!(equal_blocks(10, 4), (3, 4));
+        assert_eq!(equal_blocks(3, 8), (1, 3));
+    }
 }

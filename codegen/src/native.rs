@@ -5,6 +5,7 @@ use crate::entry::{Functions, StepCode};
 use crate::error::CodegenError;
 use crate::kernels::{self, Target};
 use crate::name;
+use crate::pool::thread_count;
 use crate::portable::{Portable, PortableIsa};
 use crate::program::{Kernel, Program};
 use crate::vir;
@@ -146,10 +147,7 @@ pub(crate) fn compile_kernels(
     portable: &PortableIsa,
     threads: usize,
 ) -> Result<Vec<Code>, CodegenError> {
-    let threads = match threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        n => n,
-    };
+    let threads = thread_count(threads);
     let next = AtomicUsize::new(0);
     let results: Mutex<Vec<Option<Result<_, CodegenError>>>> =
         Mutex::new((0..names.len()).map(|_| None).collect());

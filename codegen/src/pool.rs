@@ -19,6 +19,14 @@ const MAX_PIECES: usize = 0xffff;
 /// Most threads of a pool.
 const MAX_THREADS: usize = 256;
 
+/// So many threads as are asked for; 0 asks for one a core.
+pub fn thread_count(wanted: usize) -> usize {
+    match wanted {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        n => n,
+    }
+}
+
 /// A pool of threads; the calling thread is one of them.
 pub struct Pool {
     shared: Arc<Shared>,

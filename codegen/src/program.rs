@@ -25,12 +25,22 @@ pub struct Program {
 /// One kernel applied to places.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
-    /// Names of the graph's nodes it computes (for profiles): `blocks.3.expand`.
+    /// Names of the graph's nodes it computes (for profiles): `blocks.3.expand`; see [`Step::nodes`].
     pub name: String,
     /// Index into [`Program::kernels`].
     pub kernel: usize,
     /// The kernel's operands in the order its descriptor documents.
     pub args: Vec<Place>,
+}
+
+impl Step {
+    /// What stands between the names of several nodes, which have no blanks.
+    pub const AND: &str = " + ";
+
+    /// The names of the nodes that it computes, one by one.
+    pub fn nodes(&self) -> impl Iterator<Item = &str> {
+        self.name.split(Step::AND)
+    }
 }
 
 /// Where an operand lies. Offsets are bytes and multiples of 64.
@@ -178,6 +188,13 @@ pub struct ConvKernel {
     pub input_nchw: bool,
     /// Applied to each output value.
     pub epilogue: Epilogue,
+}
+
+impl ConvKernel {
+    /// Rows (axis 0) or columns (axis 1), border included, that as many neighbouring windows lie over.
+    pub(crate) fn reach(&self, axis: usize, windows: usize) -> usize {
+        (windows - 1) * self.stride[axis] + (self.kernel[axis] - 1) * self.dilation[axis] + 1
+    }
 }
 
 /// A convolution computed by Winograd's minimal filtering F(tile x tile, 3x3) (Lavin and Gray, "Fast

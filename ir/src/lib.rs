@@ -63,4 +63,4 @@ pub use op::{
 pub use parse::{ParseError, parse};
 pub use tensor::Tensor;
 pub use verify::{Violation, verify};
-pub use weights::{ParamSource, ParamValues, Stream, WeightExpressions};
+pub use weights::{ParamSource, ParamValues, Stream, WeightExpressions, read_joined};

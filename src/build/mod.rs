@@ -25,6 +25,7 @@ use crate::error::Error;
 use crate::network::Network;
 use crate::photo::Preprocess;
 use netwright_compiler::driver::{self, Half, NetworkObject, ObjectOptions, ObjectRequest};
+use netwright_compiler::plan;
 use netwright_compiler::spec::Spec;
 use netwright_compiler::weights::image;
 
@@ -167,13 +168,9 @@ fn default_name(spec: &Spec, network: &Network) -> String {
     identifier(&name)
 }
 
-/// A C identifier made from any name.
+/// A C identifier made from any name, not too long.
 fn identifier(name: &str) -> String {
-    let legal = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
-    let mut identifier: String = name.chars().map(legal).collect();
-    if !identifier.starts_with(|c: char| c.is_ascii_alphabetic()) {
-        identifier.insert_str(0, "net_");
-    }
+    let mut identifier = plan::identifier(name);
     identifier.truncate(MAX_NAME);
     identifier
 }

@@ -121,7 +121,9 @@ fn layers(graph: &Graph, log: &Log, program: &Program) -> Table {
         layer(&mut layers, name).operations.push(operation(graph, id));
     }
     for step in &program.steps {
-        layer(&mut layers, &step.name).steps.push(program.kernels[step.kernel].class().name());
+        for node in step.nodes() {
+            layer(&mut layers, node).steps.push(program.kernels[step.kernel].class().name());
+        }
     }
     let mut table = Table::new(&[
         ("layer", Align::Left),

@@ -9,7 +9,7 @@ use super::epilogue;
 use super::gemm::{Destination, Gemm, Lines, Place, Runs, Split, tile_for};
 use super::{
     BuiltKernel, Params, Target, begin, block_size, by_image, each_unit, each_vector, equal,
-    indices, round64, scaled,
+    equal_blocks, indices, round64, scaled,
 };
 use crate::program::ConvKernel;
 use crate::vir::{Builder, Count, G, GImmOp, GOp};
@@ -66,13 +66,6 @@ fn column_blocks(units: usize, passes: usize) -> (usize, usize) {
     let blocks = UNITS.div_ceil(units).clamp(1, passes.max(1));
     let size = passes.div_ceil(blocks).max(1);
     (passes.div_ceil(size).max(1), size)
-}
-
-/// Number and length of nearly equal blocks of at most `most`: threads share blocks, and must not
-/// wait for the one that has a much longer one.
-pub fn equal_blocks(total: usize, most: usize) -> (usize, usize) {
-    let length = total.div_ceil(total.div_ceil(most));
-    (total.div_ceil(length), length)
 }
 
 /// Appends the choice of a unit's passes: its first, how many, and whether it does the tail.
@@ -202,10 +195,7 @@ struct Band {
 
 impl Band {
     fn new(c: &ConvKernel, out_rows: usize, offset: usize) -> Band {
-        let reach = |axis: usize, outputs: usize| {
-            (outputs - 1) * c.stride[axis] + (c.kernel[axis] - 1) * c.dilation[axis] + 1
-        };
-        let (rows, columns) = (reach(0, out_rows), reach(1, c.out_w));
+        let (rows, columns) = (c.reach(0, out_rows), c.reach(1, c.out_w));
         let copied = c.in_w.min(columns.saturating_sub(c.pad[1]));
         let zeros = offset + round64(rows * columns * c.in_c * 4);
         Band { columns, copied, offset, zeros }
@@ -341,10 +331,7 @@ fn window_runs(c: &ConvKernel, row_bytes: usize) -> Runs {
 
 /// A window larger than a pixel, or a step: lines of tiles are rows of the output.
 fn windows(c: &ConvKernel, name: &str, target: &Target, by_rows: bool) -> BuiltKernel {
-    let reach = |axis: usize, outputs: usize| {
-        (outputs - 1) * c.stride[axis] + (c.kernel[axis] - 1) * c.dilation[axis] + 1
-    };
-    let inside = c.pad == [0, 0] && reach(0, c.out_h) <= c.in_h && reach(1, c.out_w) <= c.in_w;
+    let inside = c.pad == [0, 0] && c.reach(0, c.out_h) <= c.in_h && c.reach(1, c.out_w) <= c.in_w;
     let direct = inside && !(c.input_nchw && c.in_c > 1);
     let (group, n) = (c.in_c / c.groups, c.out_c / c.groups);
     let weights = c.kernel[0] * c.kernel[1] * group * c.out_c * 4;
@@ -400,7 +387,7 @@ fn windows(c: &ConvKernel, name: &str, target: &Target, by_rows: bool) -> BuiltK
             // A unit that continues the rows of the one before finds them copied.
             let zero = b.g_const(0);
             let new_thread = equal(b, unit, params.begin);
-            let window = (c.kernel[0] - 1) * c.dilation[0] + 1;
+            let window = c.reach(0, 1);
             let top = scaled(b, first, c.stride[0]);
             b.g_advance(top, -(c.pad[0] as i64));
             // Rows that a unit of one row shares with the one before.
@@ -453,14 +440,6 @@ fn windows(c: &ConvKernel, name: &str, target: &Target, by_rows: bool) -> BuiltK
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn blocks_are_equal() {
-        assert_eq!(equal_blocks(33, 32), (2, 17));
-        assert_eq!(equal_blocks(7, 3), (3, 3));
-        assert_eq!(equal_blocks(10, 4), (3, 4));
-        assert_eq!(equal_blocks(3, 8), (1, 3));
-    }
 
     #[test]
     fn column_blocks_cover_the_passes() {

@@ -3,11 +3,11 @@
 //! `b` is packed into panels in scratch memory, as weights are; `a` is read in place if its rows
 //! are contiguous, and copied otherwise. A unit is a block of rows of one matrix.
 
-use super::conv::equal_blocks;
 use super::epilogue;
 use super::gemm::{Destination, Gemm, Place, Runs, Split, tile_for};
 use super::{
-    BuiltKernel, PANEL, Target, begin, block_size, each_unit, equal, indices, round64, scaled,
+    BuiltKernel, PANEL, Target, begin, block_size, each_unit, equal, equal_blocks, indices,
+    round64, scaled,
 };
 use crate::program::MatMulKernel;
 use crate::vir::{Builder, Count, G, GImmOp, GOp};

@@ -4,6 +4,7 @@ use super::{CompiledNetwork, DriverError, Options, Packed, ParamSource, pack};
 use crate::passes::{self, Fused};
 use crate::plan::{self, Plan, Port};
 use netwright_codegen::jit::{self, CompileOptions, CompiledProgram};
+use netwright_codegen::pool::thread_count;
 use netwright_ir::Graph;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -56,10 +57,7 @@ pub fn compile_and_pack(
     options: &Options,
     params: &dyn ParamSource,
 ) -> Result<(Code, Packed), DriverError> {
-    let threads = match options.compile_threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        n => n,
-    };
+    let threads = thread_count(options.compile_threads);
     if threads == 1 {
         let code = compile(graph, options)?;
         let packed = code.pack(params)?;
@@ -67,9 +65,14 @@ pub fn compile_and_pack(
     }
     let (fused, plan, mut timings) = prepare(graph, options)?;
     let (program, packed) = std::thread::scope(|scope| {
-        let packing = scope.spawn(|| pack::pack(&fused.graph, &plan, params, threads));
+        let pack = || pack::pack(&fused.graph, &plan, params, threads);
+        let packing = std::thread::Builder::new().spawn_scoped(scope, pack);
         let program = generate(&plan, options, &mut timings);
-        let packed = packing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let packed = match packing {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            // The system gives no thread for it.
+            Err(_) => pack(),
+        };
         (program, packed)
     });
     let program = program?;

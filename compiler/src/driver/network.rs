@@ -2,7 +2,7 @@
 
 use super::{Code, DriverError, Packed, Port};
 use netwright_codegen::buffer::AlignedBuffer;
-use netwright_codegen::pool::Pool;
+use netwright_codegen::pool::{Pool, thread_count};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,10 +52,7 @@ impl CompiledNetwork {
         if given != expected {
             return Err(DriverError::OtherWeights { given, expected });
         }
-        let threads = match threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            threads => threads,
-        };
+        let threads = thread_count(threads);
         let pool = Pool::new(threads);
         let workspace = code.program().workspace(pool.threads())?;
         Ok(CompiledNetwork { code, weights, workspace, pool })

@@ -7,7 +7,7 @@ use netwright_codegen::adapt::{bytes, half};
 use netwright_codegen::buffer::AlignedBuffer;
 use netwright_codegen::jit::{self, CompileOptions};
 use netwright_codegen::object::{self, ObjectFile, ObjectOptions};
-use netwright_codegen::pool::Pool;
+use netwright_codegen::pool::{Pool, thread_count};
 use netwright_codegen::program::{BytesKernel, Half};
 use netwright_ir::Graph;
 use std::time::{Duration, Instant};
@@ -132,7 +132,7 @@ fn half_cost(
     rounded.as_bytes_mut().copy_from_slice(weights.bytes());
     narrowed.round(rounded.as_bytes_mut())?;
     let code = jit::compile(&plan.program, &CompileOptions::default())?;
-    let pool = Pool::new(std::thread::available_parallelism().map_or(1, usize::from));
+    let pool = Pool::new(thread_count(0));
     let mut workspace = code.workspace(pool.threads())?;
     let mut run = |weights: &[u8]| -> Result<Vec<f32>, DriverError> {
         let mut outputs: Vec<Vec<f32>> =

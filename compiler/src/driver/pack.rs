@@ -7,6 +7,7 @@ use super::{DriverError, ParamSource};
 use crate::plan::{Content, Item, Plan};
 use netwright_codegen::buffer::AlignedBuffer;
 use netwright_codegen::pack::{self, Part};
+use netwright_codegen::pool::thread_count;
 use netwright_ir::{Graph, NodeId, Stream, WeightExpressions};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,10 +48,7 @@ pub(super) fn pack(
     threads: usize,
 ) -> Result<Packed, DriverError> {
     let start = Instant::now();
-    let threads = match threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        n => n,
-    };
+    let threads = thread_count(threads);
     let nodes = plan.items.iter().map(|item| nodes(&item.content)).collect();
     let expressions = WeightExpressions::new(graph, params, nodes)?;
     let mut buffer = AlignedBuffer::zeroed(plan.program.weights_bytes)?;

@@ -9,7 +9,7 @@ use super::choice::{Choice, Way};
 use super::lower::{Lowered, Step};
 use super::view::Root;
 use netwright_codegen::pack::packed_bytes;
-use netwright_codegen::program::{ChainKernel, ConvKernel, Kernel, Operand, Post};
+use netwright_codegen::program::{self, ChainKernel, ConvKernel, Kernel, Operand, Post};
 use std::collections::HashMap;
 
 /// Bytes of rows between stages, and of the stages' weights, that stay in the second-level cache beside
@@ -201,7 +201,7 @@ fn together(steps: &[Step], kernel: usize) -> Step {
     args.extend(steps.iter().map(|step| step.args[1]));
     args.push(steps[steps.len() - 1].args[2]);
     args.extend(steps.iter().flat_map(|step| step.args[3..].iter().copied()));
-    Step { name: names.join(" + "), kernel, args, in_place: Vec::new() }
+    Step { name: names.join(program::Step::AND), kernel, args, in_place: Vec::new() }
 }
 
 #[cfg(test)]

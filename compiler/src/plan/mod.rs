@@ -142,7 +142,7 @@ pub fn plan(graph: &Graph, options: &Options) -> Result<Plan, PlanError> {
 }
 
 /// A C identifier made from any name.
-fn identifier(name: &str) -> String {
+pub fn identifier(name: &str) -> String {
     let mut identifier: String = name
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' })

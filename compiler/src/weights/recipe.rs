@@ -3,7 +3,7 @@
 use super::file::WeightFile;
 use super::generate::Generator;
 use super::resample::resample;
-use netwright_ir::{ParamValues, Resampling};
+use netwright_ir::{ParamValues, Resampling, read_joined};
 use std::borrow::Cow;
 
 /// A recipe whose parts all exist.
@@ -92,7 +92,9 @@ impl Recipe {
                     parts.iter().map(|(part, _)| part.values(file, generator)).collect();
                 ParamValues::Made {
                     len: parts.iter().map(ParamValues::len).sum(),
-                    fill: Box::new(move |start, out| read_joined(&parts, start, out)),
+                    fill: Box::new(move |start, out| {
+                        read_joined(&parts, ParamValues::len, ParamValues::read, start, out);
+                    }),
                 }
             }
             Recipe::Zeros(_) | Recipe::Concat { .. } | Recipe::Resample { .. } => {
@@ -148,18 +150,5 @@ impl Recipe {
                 resample(&table, *prefix, *channels, *from, *to, *way).into()
             }
         }
-    }
-}
-
-/// Values of parts one after the other, from index `start` on.
-fn read_joined(parts: &[ParamValues<'_>], start: usize, mut out: &mut [f32]) {
-    let mut at = start;
-    for part in parts {
-        if at < part.len() {
-            let (now, later) = out.split_at_mut(out.len().min(part.len() - at));
-            part.read(at, now);
-            (at, out) = (at + now.len(), later);
-        }
-        at -= part.len().min(at);
     }
 }

@@ -13,7 +13,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use source::{FillValues, ParamSource, ParamValues};
+pub use source::{FillValues, ParamSource, ParamValues, read_joined};
 pub use stream::Stream;
 
 use crate::graph::{Graph, Node, NodeId};

@@ -42,6 +42,27 @@ pub enum ParamValues<'a> {
     },
 }
 
+/// Reads what lies one after the other, from index `start` on: `read` gets the part, an index in it, and what to
+/// fill from there.
+pub fn read_joined<P>(
+    parts: &[P],
+    len: impl Fn(&P) -> usize,
+    read: impl Fn(&P, usize, &mut [f32]),
+    start: usize,
+    mut out: &mut [f32],
+) {
+    let mut at = start;
+    for part in parts {
+        let count = len(part);
+        if at < count {
+            let (now, later) = out.split_at_mut(out.len().min(count - at));
+            read(part, at, now);
+            (at, out) = (at + now.len(), later);
+        }
+        at -= count.min(at);
+    }
+}
+
 impl fmt::Debug for ParamValues<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ParamValues({} values)", self.len())

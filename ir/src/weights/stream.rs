@@ -1,6 +1,6 @@
 //! A weight expression whose values are made as they are read.
 
-use super::source::ParamValues;
+use super::source::{ParamValues, read_joined};
 use crate::interpret::elementwise::{self, binary_in_place};
 use crate::op::{Binary, PostOp, Unary};
 use crate::tensor::Tensor;
@@ -123,17 +123,7 @@ impl<'a> Stream<'a> {
             Kind::Param(values) => values.read(start, out),
             Kind::Tensor(tensor) => out.copy_from_slice(&tensor.data[start..start + out.len()]),
             Kind::Part(of, first) => of.read(first + start, out),
-            Kind::Joined(parts) => {
-                let (mut at, mut out) = (start, out);
-                for part in parts {
-                    if at < part.len {
-                        let (now, later) = out.split_at_mut(out.len().min(part.len - at));
-                        part.read(at, now);
-                        (at, out) = (at + now.len(), later);
-                    }
-                    at -= part.len.min(at);
-                }
-            }
+            Kind::Joined(parts) => read_joined(parts, Stream::len, Stream::read, start, out),
             // The steps of an expression run on a piece while it is in the cache.
             Kind::Map(x, map) => pieces(start, out, |start, out| {
                 x.read(start, out);
