@@ -13,7 +13,7 @@
 use crate::entry::{Functions, each, flags};
 use crate::error::CodegenError;
 use crate::kernels::{epilogue, round64};
-use crate::program::{ChainKernel, ConvKernel};
+use crate::program::{ChainKernel, ConvKernel, Post};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8X16, I64};
 use cranelift_codegen::ir::{FuncRef, InstBuilder, StackSlotData, StackSlotKind, Type, Value};
@@ -91,7 +91,8 @@ pub(crate) fn define<M: Module>(
 
 /// Operands of a stage's epilogue.
 fn operands(c: &ConvKernel) -> usize {
-    epilogue::operand_kinds(&c.epilogue).count()
+    let sums = usize::from(c.epilogue.contains(&Post::RowSums));
+    epilogue::operand_kinds(&c.epilogue).count() + sums
 }
 
 struct Code<'a> {

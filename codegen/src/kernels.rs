@@ -18,6 +18,7 @@ pub mod matmul;
 pub mod pool;
 pub mod reduce;
 pub mod resize;
+pub mod scale;
 pub mod softmax;
 pub mod sweep;
 pub mod widen;
@@ -105,6 +106,7 @@ pub fn build(kernel: &Kernel, name: &str, target: &Target) -> Result<BuiltKernel
         }
         Kernel::Resize(resize) => resize::build(resize, name, target),
         Kernel::Bytes(bytes) => bytes::build(bytes, name, target),
+        Kernel::Scale(scale) => scale::build(scale, name, target),
         Kernel::Widen(widen) => widen::build(widen, name, target),
     };
     if built.scratch >= 1 << 31 || built.units >= 1 << 31 {

@@ -41,6 +41,7 @@ pub fn kernel(kernel: &Kernel) -> String {
         }
         Kernel::Resize(r) => resize(r),
         Kernel::Bytes(b) => format!("bytes_{}", sizes(&[b.batch, b.pixels, b.channels])),
+        Kernel::Scale(s) => format!("scale_weights_{}x{}", s.inputs, s.outputs),
         Kernel::Widen(w) => match w.format {
             Half::F16 => format!("widen_f16_{}", w.values),
             Half::Bf16 => format!("widen_bf16_{}", w.values),
@@ -143,6 +144,7 @@ fn epilogue(posts: &Epilogue) -> String {
         name.push('_');
         match post {
             Post::Unary(function) => name.push_str(function_name(*function)),
+            Post::RowSums => name.push_str("rowsums"),
             Post::Binary(op, operand) => {
                 name.push_str(match op {
                     Arithmetic::Add => "add",

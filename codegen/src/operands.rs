@@ -136,6 +136,13 @@ fn list(kernel: &Kernel) -> Checked<Vec<OperandInfo>> {
             result.add(Role::Weights, &[b.channels, LEVELS])?;
             result.add(Role::Output, &[b.batch, b.channels, b.pixels])?;
         }
+        Kernel::Scale(s) => {
+            positive(&[s.inputs, s.outputs])?;
+            let packed = pack::panels_bytes(s.inputs as u128, s.outputs);
+            result.add(Role::Input, &[s.inputs])?;
+            result.raw(Role::Weights, packed)?;
+            result.raw(Role::Output, packed)?;
+        }
         Kernel::Widen(w) => {
             positive(&[w.values])?;
             if w.values % BLOCK != 0 {
@@ -171,7 +178,21 @@ impl List {
         self.raw(Role::Weights, weights)?;
         let out = [c.batch, c.out_h, c.out_w, c.out_c];
         self.add(Role::Output, &out)?;
-        self.epilogue(&c.epilogue, &out, Some(c.batch))
+        self.conv_epilogue(c)
+    }
+
+    /// The epilogue's operands of a convolution, the sums of its rows last.
+    fn conv_epilogue(&mut self, c: &ConvKernel) -> Checked<()> {
+        let (posts, sums) = match c.epilogue.split_last() {
+            Some((Post::RowSums, posts)) => (posts, true),
+            _ => (&c.epilogue[..], false),
+        };
+        self.epilogue(posts, &[c.batch, c.out_h, c.out_w, c.out_c], Some(c.batch))?;
+        match (sums, c.is_depthwise()) {
+            (false, _) => Ok(()),
+            (true, true) => self.add(Role::Output, &[c.batch, c.out_h, c.out_c]),
+            (true, false) => Err("only depthwise convolutions sum their rows".into()),
+        }
     }
 
     fn chain(&mut self, chain: &ChainKernel) -> Checked<()> {
@@ -181,11 +202,7 @@ impl List {
             self.raw(Role::Weights, pack::conv_bytes(c)?)?;
         }
         self.add(Role::Output, &[last.batch, last.out_h, last.out_w, last.out_c])?;
-        for c in &chain.stages {
-            let out = [c.batch, c.out_h, c.out_w, c.out_c];
-            self.epilogue(&c.epilogue, &out, Some(c.batch))?;
-        }
-        Ok(())
+        chain.stages.iter().try_for_each(|c| self.conv_epilogue(c))
     }
 
     /// The operands of the binary steps; `images` if operands by image are possible.
@@ -197,6 +214,9 @@ impl List {
         for post in posts {
             match post {
                 Post::Unary(_) => {}
+                Post::RowSums => {
+                    return Err("sums of rows are not the last of a convolution".into());
+                }
                 Post::Binary(_, Operand::Full) => self.add(Role::Input, out)?,
                 Post::Binary(_, Operand::Channel) => self.add(Role::Input, &[channels])?,
                 Post::Binary(_, Operand::ImageChannel) => match images {
@@ -276,6 +296,10 @@ fn check_chain(chain: &ChainKernel) -> Checked<()> {
         if crate::kernels::epilogue::operand_kinds(&from.epilogue).any(|k| k == Operand::Full) {
             return Err("only the last stage may read another map".into());
         }
+        if from.epilogue.contains(&Post::RowSums) {
+            // Two bands may compute the same row.
+            return Err("only the last stage may sum its rows".into());
+        }
     }
     if !(1..=last.out_h).contains(&chain.rows) {
         return Err(format!("bands of {} rows of a map of {}", chain.rows, last.out_h));
@@ -316,6 +340,9 @@ fn check_map(m: &MapKernel) -> Checked<()> {
     }
     if m.shape.len() > MAX_RANK || m.strides.iter().any(|s| s.len() != m.shape.len()) {
         return Err("strides do not match the shape".into());
+    }
+    if m.steps.contains(&Post::RowSums) {
+        return Err("sums of rows are not the last of a convolution".into());
     }
     if m.steps.len() > MAX_POSTS {
         return Err(format!("{} steps; the limit is {MAX_POSTS}", m.steps.len()));

@@ -46,10 +46,15 @@ pub(crate) fn conv_bytes(c: &ConvKernel) -> Result<u128, String> {
     Ok(if depthwise::applies(c) {
         c.in_c.div_ceil(PANEL) as u128 * (1 + taps) * panel
     } else {
-        let rows = 1 + taps.saturating_mul((c.in_c / c.groups) as u128);
-        let panels = c.groups as u128 * (c.out_c / c.groups).div_ceil(PANEL) as u128;
-        panels.saturating_mul(rows).saturating_mul(panel)
+        let inputs = taps.saturating_mul((c.in_c / c.groups) as u128);
+        panels_bytes(inputs, c.out_c / c.groups).saturating_mul(c.groups as u128)
     })
+}
+
+/// Bytes of the panels of so many products for each of so many output channels.
+pub(crate) fn panels_bytes(inputs: u128, outputs: usize) -> u128 {
+    let panel = inputs.saturating_add(1).saturating_mul(PANEL as u128 * 4);
+    panel.saturating_mul(outputs.div_ceil(PANEL) as u128)
 }
 
 /// A piece of a kernel's packed weights, which can be filled without the others: some consecutive

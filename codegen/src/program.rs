@@ -123,6 +123,9 @@ pub enum Kernel {
     Resize(ResizeKernel),
     /// Images as bytes to values. Operands: the bytes, a table, `out`. See [`BytesKernel`].
     Bytes(BytesKernel),
+    /// Packed weights times a factor for each input channel. Operands: the factors, packed weights, `out`,
+    /// packed like the weights. See [`ScaleKernel`].
+    Scale(ScaleKernel),
     /// Packed weights of 16 bits to `f32`. Operands: the halves (in the weights), `out`.
     Widen(WidenKernel),
 }
@@ -137,6 +140,16 @@ pub struct BytesKernel {
     pub pixels: usize,
     /// Channels.
     pub channels: usize,
+}
+
+/// Weights and bias of a pointwise convolution as they are packed for it, the weights of each input channel
+/// times a factor (a squeeze-and-excitation gate that would else go over the whole map).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ScaleKernel {
+    /// Input channels of the convolution: the number of factors.
+    pub inputs: usize,
+    /// Its output channels.
+    pub outputs: usize,
 }
 
 /// Halves to `f32`, a multiple of 32 of them; [`crate::kernels::widen`] has their order.
@@ -191,6 +204,11 @@ pub struct ConvKernel {
 }
 
 impl ConvKernel {
+    /// Whether it has one filter for each channel, and the kernel of its own that such convolutions have.
+    pub fn is_depthwise(&self) -> bool {
+        crate::kernels::depthwise::applies(self)
+    }
+
     /// Rows (axis 0) or columns (axis 1), border included, that as many neighbouring windows lie over.
     pub(crate) fn reach(&self, axis: usize, windows: usize) -> usize {
         (windows - 1) * self.stride[axis] + (self.kernel[axis] - 1) * self.dilation[axis] + 1
@@ -228,7 +246,7 @@ impl ChainKernel {
 
     /// The kernels that compute the stages, a row of the map a unit.
     pub fn stage_kernels(&self) -> impl Iterator<Item = Kernel> {
-        self.stages.iter().map(|c| match crate::kernels::depthwise::applies(c) {
+        self.stages.iter().map(|c| match c.is_depthwise() {
             true => Kernel::Conv(c.clone()),
             false => Kernel::Rows(c.clone()),
         })
@@ -280,6 +298,11 @@ pub enum Post {
     Unary(Function),
     /// `value op operand`; takes the next epilogue operand.
     Binary(Arithmetic, Operand),
+    /// Leaves the value as it is, and adds it to the sum of its channel over its row of the map. The
+    /// sums, `[images * rows, channels]`, are an output, the last of the epilogue's operands. Only as
+    /// the last step of a depthwise convolution ([`ConvKernel::is_depthwise`]) that is not followed by another
+    /// stage: a mean over the whole map then need not read the map.
+    RowSums,
 }
 
 /// How the operand of an epilogue step is indexed by an output value at `[image, .., channel]`.

@@ -138,7 +138,7 @@ impl Kernel {
             Kernel::Conv(_) | Kernel::Rows(_) | Kernel::Winograd(_) => Class::Dense,
             Kernel::Chain(_) => Class::Chain,
             Kernel::MatMul(_) => Class::Product,
-            Kernel::Map(_) => Class::Elementwise,
+            Kernel::Map(_) | Kernel::Scale(_) => Class::Elementwise,
             Kernel::Pool(_) => Class::Pooling,
             Kernel::Reduce(_) => Class::Reduction,
             Kernel::Softmax { .. } => Class::Softmax,
@@ -209,6 +209,11 @@ impl Kernel {
                 let table = values(&[256, b.channels]);
                 Work { read: n, other: n, ..bytes(0, table, n) }
             }
+            Kernel::Scale(s) => {
+                let scaled = values(&[s.inputs, s.outputs]);
+                let all = scaled.saturating_add(s.outputs as u64);
+                Work { other: scaled, ..bytes(s.inputs as u64, all, all) }
+            }
             Kernel::Widen(w) => {
                 // Two bytes in, four out.
                 let weights = (w.values as u64).saturating_mul(VALUE / 2);
@@ -239,7 +244,7 @@ fn bytes(read: u64, weights: u64, written: u64) -> Work {
 /// Values that an epilogue reads.
 fn operands(posts: &[Post], out: u64, images: usize, channels: usize) -> u64 {
     let each = posts.iter().map(|post| match post {
-        Post::Unary(_) => 0,
+        Post::Unary(_) | Post::RowSums => 0,
         Post::Binary(_, Operand::Full) => out,
         Post::Binary(_, Operand::Channel) => channels as u64,
         Post::Binary(_, Operand::ImageChannel) => values(&[images, channels]),
@@ -279,7 +284,11 @@ fn conv(c: &ConvKernel) -> Work {
     let x = values(&[c.batch, rows, columns, c.in_c]);
     let read = x + operands(&c.epilogue, out, c.batch, c.out_c);
     let weights = (c.out_c as u64).saturating_mul(filter + 1);
-    Work { macs: out.saturating_mul(filter), ..bytes(read, weights, out) }
+    let sums = match c.epilogue.contains(&Post::RowSums) {
+        true => values(&[c.batch, c.out_h, c.out_c]),
+        false => 0,
+    };
+    Work { macs: out.saturating_mul(filter), ..bytes(read, weights, out + sums) }
 }
 
 fn matmul(m: &MatMulKernel) -> Work {

@@ -141,6 +141,15 @@ fn two_stages_and_four() {
 }
 
 #[test]
+fn the_last_stage_may_sum_its_rows() {
+    for posts in [&[SILU, Post::RowSums][..], &[RELU, Post::RowSums], &[GATE, Post::RowSums]] {
+        let (expand, map) = pointwise([2, 9, 13, 6], 20, &[SILU]);
+        let (inside, _) = depthwise(map, [3, 1, 1], posts);
+        check_bands(vec![expand, inside]);
+    }
+}
+
+#[test]
 fn a_stem_of_planes_and_dense_windows() {
     for batch in [1, 2] {
         let (mut stem, map) = stage([batch, 21, 19, 3], 16, [3, 2, 1], 1, &[RELU]);
@@ -166,7 +175,10 @@ fn contradictions_are_errors() {
     let mut other = stages.clone();
     other[1].in_h = 9;
     assert!(fails(other, 1).contains("the next reads"));
+    let mut sums = stages.clone();
+    sums[1].epilogue = vec![Post::RowSums];
+    assert!(fails(sums, 1).contains("only the last stage may sum"));
     let mut full = stages;
     full[0].epilogue = vec![RESIDUAL];
-    assert!(fails(full, 1).contains("only the last stage"));
+    assert!(fails(full, 1).contains("only the last stage may read"));
 }

@@ -185,6 +185,33 @@ fn depthwise_sizes() {
 }
 
 #[test]
+fn depthwise_with_sums_of_its_rows() {
+    let channel = Post::Binary(Arithmetic::Add, Operand::Channel);
+    for posts in [&[][..], &[RELU6], &[SILU], &[GATE, SILU], &[channel], &[SILU, RESIDUAL]] {
+        for input in [[1, 7, 7, 40], [2, 9, 19, 21], [1, 5, 30, 16], [3, 1, 1, 3]] {
+            let epilogue = posts.iter().copied().chain([Post::RowSums]).collect();
+            check(Kernel::Conv(ConvKernel { epilogue, ..depthwise(input, 3, 1, 1) }));
+        }
+    }
+    let epilogue = vec![SILU, Post::RowSums];
+    check(Kernel::Conv(ConvKernel { epilogue, ..depthwise([1, 11, 12, 24], 5, 2, 2) }));
+}
+
+#[test]
+fn only_depthwise_convolutions_sum_their_rows() {
+    let fails =
+        |kernel: Kernel| netwright_codegen::operands::operands(&kernel).unwrap_err().to_string();
+    let sums = vec![Post::RowSums];
+    let dense = ConvKernel { epilogue: sums.clone(), ..conv([1, 5, 5, 8], 8, 3, 1, 1) };
+    assert!(fails(Kernel::Conv(dense)).contains("only depthwise"));
+    let early = vec![Post::RowSums, RELU6];
+    let early = ConvKernel { epilogue: early, ..depthwise([1, 5, 5, 8], 3, 1, 1) };
+    assert!(fails(Kernel::Conv(early)).contains("not the last"));
+    let map = MapKernel { shape: vec![4], strides: vec![vec![1]], steps: sums };
+    assert!(fails(Kernel::Map(map)).contains("not the last"));
+}
+
+#[test]
 fn depthwise_geometry_and_epilogues() {
     for epilogue in [vec![RELU6], vec![SILU, GATE], vec![RESIDUAL, SILU, RESIDUAL]] {
         check(Kernel::Conv(ConvKernel { epilogue, ..depthwise([2, 9, 19, 21], 3, 1, 1) }));

@@ -293,3 +293,10 @@ fn halves() {
         }
     }
 }
+
+#[test]
+fn weights_times_factors() {
+    for (inputs, outputs) in [(1, 1), (3, 16), (4, 17), (30, 40), (97, 5)] {
+        check(Kernel::Scale(ScaleKernel { inputs, outputs }));
+    }
+}

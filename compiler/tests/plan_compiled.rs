@@ -404,6 +404,39 @@ fn depth_first_is_a_choice() {
     }
 }
 
+/// A depthwise convolution, a gate from its mean, and a projection to `out` channels.
+fn gated(shape: &[usize], out: usize) -> (Net, NodeId) {
+    let (mut net, x) = Net::new(shape);
+    let channels = shape[3];
+    let y = net.conv(x, channels, window(3, 1, 1, channels), true);
+    let y = net.op(act(Act::Silu), &[y]);
+    let mean = net.op(Op::Reduce { kind: Reduce::Mean, axes: vec![1, 2], keep: true }, &[y]);
+    let gate = net.conv(mean, channels, window(1, 1, 0, 1), true);
+    let gate = net.op(act(Act::Sigmoid), &[gate]);
+    let y = net.op(Op::Binary(Binary::Mul), &[y, gate]);
+    let out = net.conv(y, out, window(1, 1, 0, 1), true);
+    net.output("y", out);
+    (net, y)
+}
+
+#[test]
+fn gates_go_over_the_smaller_operand() {
+    let ways = |net: &Net| {
+        check(&net.graph, 1e-5);
+        let code = compile(&net.graph, &Options { features: true, ..Options::default() }).unwrap();
+        code.plan().choices.iter().map(|choice| choice.way).collect::<Vec<_>>()
+    };
+    // 8 x 9 pixels and 40 output channels, 5 x 5 pixels and 40.
+    assert_eq!(ways(&gated(&[1, 8, 9, 20], 40).0), [Way::FromRows, Way::GateOnWeights]);
+    assert_eq!(ways(&gated(&[1, 5, 5, 20], 40).0), [Way::FromRows, Way::GateOnMap]);
+    // Each image has a gate of its own.
+    assert_eq!(ways(&gated(&[3, 8, 9, 20], 40).0), [Way::FromRows]);
+    // Another reader of the gated map.
+    let (mut net, y) = gated(&[1, 8, 9, 20], 40);
+    net.graph.features.push(("gated".into(), y));
+    assert_eq!(ways(&net), [Way::FromRows]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -5,14 +5,15 @@
 //! in inner loops: which taps of a row of windows lie inside the map is known for each tile when
 //! the code is made, and the rows of taps that lie inside the map are a loop with a computed count.
 //! The weights are packed as `[C / 16][1 + kh * kw][16]`, the bias first.
-//! Operands: `x`, packed weights, `out`, then the epilogue's.
+//! Operands: `x`, packed weights, `out`, then the epilogue's, the sums of the rows last.
 
 use super::epilogue::{self, Constants, Operands, Position};
 use super::{
-    BuiltKernel, PANEL, Params, Target, begin, by_image, each_unit, indices, scaled, sweep,
+    BuiltKernel, PANEL, Params, Target, begin, by_image, each_unit, each_vector, indices, scaled,
+    sweep,
 };
-use crate::program::{ConvKernel, Operand};
-use crate::vir::{Builder, Count, G, GImmOp, GOp, V};
+use crate::program::{ConvKernel, Operand, Post};
+use crate::vir::{BinOp, Builder, Count, G, GImmOp, GOp, V};
 
 /// Whether the convolution is depthwise and its rows of taps short enough to be written out;
 /// longer ones are grouped convolutions. Does not depend on the machine, since packing does not.
@@ -83,6 +84,7 @@ pub fn build(c: &ConvKernel, name: &str, target: &Target) -> BuiltKernel {
         let rows = Rows::new(b, c, params, index[0], index[1]);
         let out_row = scaled(b, unit, c.out_w * c.out_c * 4);
         let image = by_image(&c.epilogue).then(|| scaled(b, index[0], c.out_c * 4));
+        let sums = sums_row(b, c, params, unit);
         for tile in &tiles {
             // Addresses of the tile's first column; the map's column may lie in the border.
             let column = tile.start * c.stride[1];
@@ -90,7 +92,7 @@ pub fn build(c: &ConvKernel, name: &str, target: &Target) -> BuiltKernel {
             b.g_advance(x, (column as i64 - c.pad[1] as i64) * c.in_c as i64 * 4);
             let out = b.g_imm(GImmOp::Add, out_row, (tile.start * c.out_c * 4) as i64);
             b.times(tile.count, |b| {
-                let place = Place { x, out, image };
+                let place = Place { x, out, image, sums };
                 channels(b, c, params, &rows, tile, place, heavy);
                 if heavy {
                     finish(b, c, params, place, tile.width);
@@ -178,6 +180,26 @@ struct Place {
     x: G,
     out: G,
     image: Option<G>,
+    /// Address of the sums of the row, if they are wanted.
+    sums: Option<G>,
+}
+
+/// The sums of the row that is a unit, as zeros.
+fn sums_row(b: &mut Builder, c: &ConvKernel, params: Params, unit: G) -> Option<G> {
+    let wanted = c.epilogue.contains(&Post::RowSums);
+    wanted.then(|| {
+        let index = 3 + epilogue::operand_kinds(&c.epilogue).count();
+        let all = params.operand(b, index);
+        let row = b.g_address(all, unit, (c.out_c * 4) as i64, 0);
+        let (zero, at) = (b.splat(0.0), b.g_copy(row));
+        each_vector(
+            b,
+            c.out_c,
+            |b, n| b.store_n(zero, at, 0, n),
+            |b, bytes| b.g_advance(at, bytes),
+        );
+        row
+    })
 }
 
 /// Where the current channels are.
@@ -187,6 +209,7 @@ struct Cursor {
     w: G,
     out: G,
     operands: Operands,
+    sums: Option<G>,
 }
 
 /// One tile over all channels.
@@ -208,6 +231,7 @@ fn channels(
         w: params.operand(b, 1),
         out: b.g_bin(GOp::Add, out, place.out),
         operands: Operands::at(b, &c.epilogue, params.args, 3, position),
+        sums: place.sums.map(|sums| b.g_copy(sums)),
     };
     let advance = |b: &mut Builder| {
         let bytes = lanes as i64 * 4;
@@ -215,6 +239,9 @@ fn channels(
         b.g_advance(cursor.w, bytes);
         b.g_advance(cursor.out, bytes);
         cursor.operands.advance_channels(b, bytes);
+        if let Some(sums) = cursor.sums {
+            b.g_advance(sums, bytes);
+        }
     };
     let code = TileCode { c, rows, tile, cursor: &cursor, heavy };
     let block_bytes = ((1 + c.kernel[0] * c.kernel[1]) * PANEL * 4) as i64;
@@ -255,6 +282,31 @@ fn finish(b: &mut Builder, c: &ConvKernel, params: Params, place: Place, width: 
         n,
     };
     sweep::emit(b, &c.epilogue, rows, &operands);
+    if let Some(sums) = place.sums {
+        let (from, to) = (b.g_copy(at), b.g_copy(sums));
+        each_vector(
+            b,
+            c.out_c,
+            |b, n| {
+                let columns: Vec<V> =
+                    (0..width).map(|i| b.load_n(from, (i * c.out_c * 4) as i32, n)).collect();
+                add_to_sums(b, &columns, to, n);
+            },
+            |b, bytes| {
+                b.g_advance(from, bytes);
+                b.g_advance(to, bytes);
+            },
+        );
+    }
+}
+
+/// Adds one vector of each column of a tile to the sums of the row.
+fn add_to_sums(b: &mut Builder, columns: &[V], sums: G, n: usize) {
+    let sum = b.load_n(sums, 0, n);
+    for column in columns {
+        b.bin_to(BinOp::Add, sum, sum, *column);
+    }
+    b.store_n(sum, sums, 0, n);
 }
 
 struct TileCode<'a> {
@@ -291,12 +343,17 @@ impl TileCode<'_> {
             return;
         }
         let mut constants = Constants::default();
+        let mut values = Vec::with_capacity(acc.len());
         for (i, sum) in acc.iter().enumerate() {
             let at = i as i32 * step;
             let value = epilogue::apply(b, &c.epilogue, *sum, &mut constants, |b, index, _| {
                 cursor.operands.load(b, index, at, 0, n)
             });
             b.store_n(value, cursor.out, at, n);
+            values.push(value);
+        }
+        if let Some(sums) = cursor.sums {
+            add_to_sums(b, &values, sums, n);
         }
     }
 

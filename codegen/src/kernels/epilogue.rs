@@ -67,6 +67,8 @@ fn steps(
                 Some(load) => functions::unary_of_loaded(b, function, value, load),
                 None => functions::unary(b, function, value),
             },
+            // Kernels that can do it do it after the last step.
+            Post::RowSums => value,
             Post::Binary(op, kind) => {
                 let other = operand(b, index, kind);
                 index += 1;
@@ -81,7 +83,7 @@ fn steps(
 pub fn operand_kinds(posts: &[Post]) -> impl Iterator<Item = Operand> {
     posts.iter().filter_map(|post| match post {
         Post::Binary(_, operand) => Some(*operand),
-        Post::Unary(_) => None,
+        Post::Unary(_) | Post::RowSums => None,
     })
 }
 
@@ -90,6 +92,7 @@ pub fn is_heavy(posts: &[Post]) -> bool {
     posts.iter().any(|post| match post {
         Post::Unary(function) => functions::is_heavy(*function),
         Post::Binary(op, _) => *op == Arithmetic::Pow,
+        Post::RowSums => false,
     })
 }
 

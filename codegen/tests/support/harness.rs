@@ -58,7 +58,7 @@ pub fn program(kernel: &Kernel) -> Program {
             }
             Role::Output => {
                 program.outputs.push(operand.bytes);
-                Place::Output(0)
+                Place::Output(program.outputs.len() - 1)
             }
         });
     }
@@ -66,7 +66,7 @@ pub fn program(kernel: &Kernel) -> Program {
     program
 }
 
-/// Random operands of a kernel, the output left out; for a convolution weight and bias unpacked.
+/// Random operands of a kernel, outputs left out; for a convolution weight and bias unpacked.
 pub fn random_operands(kernel: &Kernel) -> Vec<Vec<f32>> {
     let mut result = vec![];
     let stages = match kernel {
@@ -128,7 +128,7 @@ pub fn random_operands(kernel: &Kernel) -> Vec<Vec<f32>> {
     result
 }
 
-/// Compiles and runs a kernel on given operands, and returns the output. All results for 1, 2 and 3
+/// Compiles and runs a kernel on given operands, and returns the outputs, one after the other. All results for 1, 2 and 3
 /// threads and both sides of guard pages must be the same bits.
 pub fn run(kernel: &Kernel, values: &[Vec<f32>], backend: Emitter) -> Vec<f32> {
     let program = program(kernel);
@@ -180,7 +180,7 @@ fn split(kernel: &Kernel, values: &[Vec<f32>]) -> (Vec<Vec<f32>>, Vec<u8>) {
         Kernel::Widen(_) => {
             weights = inputs.remove(0).iter().flat_map(|v| v.to_bits().to_le_bytes()).collect();
         }
-        Kernel::Gather { .. } | Kernel::Resize(_) | Kernel::Bytes(_) => {
+        Kernel::Gather { .. } | Kernel::Resize(_) | Kernel::Bytes(_) | Kernel::Scale(_) => {
             weights = inputs.remove(1).iter().flat_map(|v| v.to_bits().to_le_bytes()).collect();
         }
         _ => {}
@@ -200,12 +200,12 @@ fn run_once(
     // Weights start at a multiple of 64, so only whole lines can end at the upper page.
     let weights_side = if weights.len().is_multiple_of(64) { side } else { Side::Left };
     let weights = Guarded::from_bytes(weights, weights_side);
-    let mut out = Guarded::new(compiled.program().outputs[0], side);
+    let sizes = &compiled.program().outputs;
+    let mut outputs: Vec<Guarded> = sizes.iter().map(|bytes| Guarded::new(*bytes, side)).collect();
+    let mut results: Vec<&mut [f32]> = outputs.iter_mut().map(Guarded::f32_mut).collect();
     let mut workspace = Guarded::new(compiled.workspace_bytes(pool.threads()), side);
-    compiled
-        .run_in(&inputs, &mut [out.f32_mut()], weights.bytes(), workspace.bytes_mut(), pool)
-        .unwrap();
-    out.f32().to_vec()
+    compiled.run_in(&inputs, &mut results, weights.bytes(), workspace.bytes_mut(), pool).unwrap();
+    outputs.iter().flat_map(|out| out.f32().to_vec()).collect()
 }
 
 /// Checks a kernel against the reference on random operands.

@@ -81,6 +81,7 @@ fn epilogue(posts: &[Post], values: &mut [f64], images: usize, c: usize, operand
     let per_image = values.len() / images;
     for post in posts {
         match *post {
+            Post::RowSums => {}
             Post::Unary(f) => values.iter_mut().for_each(|v| *v = function(f, *v)),
             Post::Binary(op, kind) => {
                 let operand = &operands[next];
@@ -99,8 +100,18 @@ fn epilogue(posts: &[Post], values: &mut [f64], images: usize, c: usize, operand
     }
 }
 
-/// The result of a kernel. `operands` are all operands but the output; weights are unpacked, as
-/// weight and bias; tables are `u32` bits.
+/// The sums of each row of a map by channel, if the epilogue asks for them.
+fn row_sums(c: &ConvKernel, map: &[f64]) -> Vec<f64> {
+    let rows = match c.epilogue.contains(&Post::RowSums) {
+        true => map.chunks(c.out_w * c.out_c),
+        false => [].chunks(1),
+    };
+    rows.flat_map(|row| (0..c.out_c).map(|i| row.iter().skip(i).step_by(c.out_c).sum::<f64>()))
+        .collect()
+}
+
+/// The results of a kernel, one after the other. `operands` are all operands but the outputs; weights are
+/// unpacked, as weight and bias; tables are `u32` bits.
 pub fn run(kernel: &Kernel, operands: &[Vec<f32>]) -> Vec<f64> {
     let x = &operands[0];
     match kernel {
@@ -112,14 +123,25 @@ pub fn run(kernel: &Kernel, operands: &[Vec<f32>]) -> Vec<f64> {
                 epilogue(&c.epilogue, &mut value, c.batch, c.out_c, &operands[next..]);
                 next += c.epilogue.iter().filter(|p| matches!(p, Post::Binary(..))).count();
             }
-            value
+            let sums = chain.stages.last().map(|c| row_sums(c, &value));
+            value.into_iter().chain(sums.into_iter().flatten()).collect()
         }
         Kernel::Conv(c) | Kernel::Rows(c) | Kernel::Winograd(WinogradKernel { conv: c, .. }) => {
             let x: Vec<f64> = x.iter().map(|v| f64::from(*v)).collect();
             let x = &x;
             let mut out = conv(c, x, &operands[1], &operands[2]);
             epilogue(&c.epilogue, &mut out, c.batch, c.out_c, &operands[3..]);
-            out
+            let sums = row_sums(c, &out);
+            out.into_iter().chain(sums).collect()
+        }
+        Kernel::Scale(s) => {
+            let panels = operands[1].chunks((1 + s.inputs) * 16);
+            let scaled = panels.flat_map(|panel| {
+                let rows = panel[16..].chunks(16).zip(x);
+                let weights = rows.flat_map(|(row, f)| row.iter().map(move |w| f64::from(w * f)));
+                panel[..16].iter().map(|bias| f64::from(*bias)).chain(weights)
+            });
+            scaled.collect()
         }
         Kernel::MatMul(m) => {
             let mut out = matmul(m, x, &operands[1]);
@@ -290,6 +312,7 @@ fn map(m: &MapKernel, inputs: &[Vec<f32>]) -> Vec<f64> {
         let mut next = 1;
         for step in &m.steps {
             value = match *step {
+                Post::RowSums => value,
                 Post::Unary(f) => function(f, value),
                 Post::Binary(op, _) => {
                     next += 1;

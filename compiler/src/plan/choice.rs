@@ -13,7 +13,7 @@ pub struct Choice {
     pub reason: String,
 }
 
-/// Ways to compute convolutions.
+/// Ways to compute convolutions and what goes with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// A 3x3 convolution by the sums of its definition.
@@ -24,6 +24,12 @@ pub enum Way {
     StageByStage,
     /// Convolutions together, in bands of that many rows.
     DepthFirst(usize),
+    /// The mean of a map from the sums of its rows, which the convolution before adds up.
+    FromRows,
+    /// A gate over the values of a map.
+    GateOnMap,
+    /// A gate over the weights that read the map.
+    GateOnWeights,
 }
 
 impl fmt::Display for Way {
@@ -32,6 +38,9 @@ impl fmt::Display for Way {
             Way::Plain => f.write_str("plain sums"),
             Way::Winograd(tile) => write!(f, "winograd, tiles of {tile}x{tile}"),
             Way::StageByStage => f.write_str("stage by stage"),
+            Way::FromRows => f.write_str("mean from sums of rows"),
+            Way::GateOnMap => f.write_str("gate on the map"),
+            Way::GateOnWeights => f.write_str("gate on the weights"),
             Way::DepthFirst(1) => f.write_str("depth first, row by row"),
             Way::DepthFirst(rows) => write!(f, "depth first, bands of {rows} rows"),
         }

@@ -12,6 +12,7 @@
 //! | `operand` | what an epilogue can address |
 //! | `weights` | items of the packed weights |
 //! | `chain` | which convolutions are computed together, band by band |
+//! | `excite` | means and gates of maps without reading the maps |
 //! | `winograd` | which convolutions are computed by Winograd's algorithm |
 //! | `place`, `arena` | lifetimes, values computed in place, offsets |
 //! | `text` | the text form |
@@ -19,6 +20,7 @@
 mod arena;
 mod chain;
 mod choice;
+mod excite;
 mod lower;
 pub(crate) mod operand;
 mod place;
@@ -137,6 +139,7 @@ pub fn plan(graph: &Graph, options: &Options) -> Result<Plan, PlanError> {
         }
     }
     let mut lowered = lower::lower(graph, options)?;
+    excite::fuse(&mut lowered);
     chain::fuse(&mut lowered, options.depth_first);
     Ok(place::place(graph, lowered))
 }

@@ -55,6 +55,30 @@ pub(super) struct Lowered {
     pub outputs: Vec<Port>,
 }
 
+impl Lowered {
+    /// The number of a kernel, a new one if it is not there yet.
+    pub fn number(&mut self, kernel: Kernel) -> usize {
+        let known = self.kernels.iter().position(|one| *one == kernel);
+        known.unwrap_or_else(|| {
+            self.kernels.push(kernel);
+            self.kernels.len() - 1
+        })
+    }
+
+    /// Forgets the kernels that no step uses any more.
+    pub fn drop_unused_kernels(&mut self) {
+        let mut numbers = vec![None; self.kernels.len()];
+        let mut kept = Vec::new();
+        for step in &mut self.steps {
+            step.kernel = *numbers[step.kernel].get_or_insert_with(|| {
+                kept.push(self.kernels[step.kernel].clone());
+                kept.len() - 1
+            });
+        }
+        self.kernels = kept;
+    }
+}
+
 /// Lowers all nodes in order.
 pub(super) fn lower(graph: &Graph, options: &Options) -> Result<Lowered, PlanError> {
     let mut lower = Lower {
