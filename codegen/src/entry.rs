@@ -10,7 +10,8 @@
 //! | 3 | number of operands |
 //! | 4 + 2 i | operand `i`: index of its base address, byte offset |
 //!
-//! Base addresses are those of the inputs, the outputs, the packed weights and the arena.
+//! The rows of all rounds follow each other. Base addresses are those of the inputs, the outputs, the packed
+//! weights and the arena.
 
 use crate::error::CodegenError;
 use crate::program::{Place, Program};
@@ -38,7 +39,7 @@ pub struct StepCode {
 /// What [`define`] made.
 pub struct Entry {
     /// `steps(inputs, outputs, weights, workspace, options, first, end)`: runs steps
-    /// `first .. end`.
+    /// `first .. end`, those of each round numbered on from the round before.
     pub steps: FuncId,
     /// All functions that were defined, this one among them.
     pub functions: Vec<EntryFunction>,
@@ -151,9 +152,19 @@ fn define_table<M: Module>(
     steps: &[StepCode],
     layout: &Layout,
 ) -> Result<DataId, CodegenError> {
-    let mut bytes = vec![0u8; layout.row_bytes() * steps.len().max(1)];
+    let mut bytes = vec![0u8; layout.row_bytes() * program.turns().max(1)];
     let mut data = DataDescription::new();
-    for (row, (step, code)) in program.steps.iter().zip(steps).enumerate() {
+    let rounds = (0..program.rounds).flat_map(|round| {
+        let steps = program.steps.iter().zip(steps);
+        steps.map(move |(step, code)| (round, step, code))
+    });
+    for (row, (round, step, code)) in rounds.enumerate() {
+        // Where the round's part of a caller's buffer begins.
+        let part = |place: &Place| match *place {
+            Place::Input(i) => program.inputs[i] / program.rounds * round,
+            Place::Output(i) => program.outputs[i] / program.rounds * round,
+            Place::Arena(_) | Place::Weights(_) => 0,
+        };
         let start = row * layout.row_bytes();
         let mut put = |word: usize, value: usize| {
             let at = start + word * 8;
@@ -165,7 +176,7 @@ fn define_table<M: Module>(
         for (i, place) in step.args.iter().enumerate() {
             let (base, offset) = layout.base(*place);
             put(HEAD + 2 * i, base);
-            put(HEAD + 2 * i + 1, offset);
+            put(HEAD + 2 * i + 1, offset + part(place));
         }
         let function = module.declare_func_in_data(code.function, &mut data);
         data.write_function_addr(start as u32, function);

@@ -285,12 +285,12 @@ impl CompiledProgram {
     ) -> Result<(), CodegenError> {
         let call = self.prepare(inputs, outputs, weights, workspace, pool)?;
         // SAFETY: `prepare` checked all buffers against the checked program.
-        unsafe { self.call(&call, 0, self.program.steps.len()) };
+        unsafe { self.call(&call, 0, self.program.turns()) };
         Ok(())
     }
 
-    /// As [`CompiledProgram::run`], and writes the time of each step into `times`, which has as many
-    /// elements as the program has steps.
+    /// As [`CompiledProgram::run`], and writes the time of each step, in all rounds together, into `times`,
+    /// which has as many elements as the program has steps.
     ///
     /// The same code runs as in [`CompiledProgram::run`], called step by step. The clock is read once
     /// between two steps (some 20 ns), so the times add up to the whole.
@@ -312,12 +312,13 @@ impl CompiledProgram {
                 message: format!("{} elements instead of {steps}", times.len()),
             });
         }
+        times.fill(Duration::ZERO);
         let mut last = Instant::now();
-        for (step, time) in times.iter_mut().enumerate() {
+        for turn in 0..self.program.turns() {
             // SAFETY: as in `run`; all steps run, in order.
-            unsafe { self.call(&call, step, step + 1) };
+            unsafe { self.call(&call, turn, turn + 1) };
             let now = Instant::now();
-            *time = now - last;
+            times[turn % steps] += now - last;
             last = now;
         }
         Ok(())

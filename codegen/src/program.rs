@@ -4,7 +4,7 @@
 //! neither networks nor specs. Two equal [`Kernel`]s are the same code.
 
 /// A network ready for code generation.
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Program {
     /// Name of the network, a C identifier.
     pub name: String,
@@ -12,14 +12,40 @@ pub struct Program {
     pub kernels: Vec<Kernel>,
     /// What runs, in order; a barrier stands between two steps.
     pub steps: Vec<Step>,
-    /// Bytes of each input buffer.
+    /// How often all steps run, each time over the next part of every input and output: a large batch is
+    /// computed some images at a time. At least 1.
+    pub rounds: usize,
+    /// Bytes of each input buffer, of all rounds together.
     pub inputs: Vec<usize>,
-    /// Bytes of each output buffer.
+    /// Bytes of each output buffer, of all rounds together.
     pub outputs: Vec<usize>,
     /// Bytes of the arena that holds the values between steps.
     pub arena_bytes: usize,
     /// Bytes of the packed weights, and of the constants that no kernel packs.
     pub weights_bytes: usize,
+}
+
+impl Default for Program {
+    /// A program of no steps, in one round.
+    fn default() -> Program {
+        Program {
+            name: String::new(),
+            kernels: Vec::new(),
+            steps: Vec::new(),
+            rounds: 1,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            arena_bytes: 0,
+            weights_bytes: 0,
+        }
+    }
+}
+
+impl Program {
+    /// Steps of all rounds together.
+    pub fn turns(&self) -> usize {
+        self.rounds * self.steps.len()
+    }
 }
 
 /// One kernel applied to places.
@@ -46,9 +72,9 @@ impl Step {
 /// Where an operand lies. Offsets are bytes and multiples of 64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
-    /// The caller's input buffer of that index.
+    /// The caller's input buffer of that index, the round's part of it.
     Input(usize),
-    /// The caller's output buffer of that index.
+    /// The caller's output buffer of that index, the round's part of it.
     Output(usize),
     /// The arena, at a byte offset.
     Arena(usize),

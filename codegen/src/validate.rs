@@ -31,6 +31,11 @@ pub fn check(program: &Program) -> Result<Vec<Table>, CodegenError> {
     if program.inputs.len() + program.outputs.len() > MAX_BUFFERS {
         return fail(format!("more than {MAX_BUFFERS} inputs and outputs"));
     }
+    let even = |bytes: &usize| bytes.is_multiple_of(program.rounds.max(1));
+    if program.rounds == 0 || !program.outputs.iter().chain(&program.inputs).all(even) {
+        return fail(format!("its buffers do not make {} rounds", program.rounds));
+    }
+    let part = |bytes: &usize| bytes / program.rounds;
     let kernels = program.kernels.iter().map(operands).collect::<Result<Vec<_>, CodegenError>>()?;
     let mut tables = Vec::new();
     for step in &program.steps {
@@ -47,8 +52,8 @@ pub fn check(program: &Program) -> Result<Vec<Table>, CodegenError> {
         }
         for (i, (place, operand)) in step.args.iter().zip(expected).enumerate() {
             let (buffer, offset) = match *place {
-                Place::Input(n) => (program.inputs.get(n).copied(), 0),
-                Place::Output(n) => (program.outputs.get(n).copied(), 0),
+                Place::Input(n) => (program.inputs.get(n).map(part), 0),
+                Place::Output(n) => (program.outputs.get(n).map(part), 0),
                 Place::Arena(offset) => (Some(program.arena_bytes), offset),
                 Place::Weights(offset) => (Some(program.weights_bytes), offset),
             };

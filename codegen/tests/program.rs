@@ -74,6 +74,7 @@ fn block() -> (Program, AlignedBuffer) {
             step("mean", 3, &[x, Place::Output(1)]),
         ],
         inputs: vec![bytes(CHANNELS)],
+        rounds: 1,
         outputs: vec![bytes(CHANNELS), CHANNELS * 4],
         arena_bytes: at + bytes(INNER),
         weights_bytes: first + second,

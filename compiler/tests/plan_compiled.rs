@@ -404,6 +404,34 @@ fn depth_first_is_a_choice() {
     }
 }
 
+#[test]
+fn large_batches_run_in_rounds() {
+    // Two maps of 1 MiB an image.
+    let (mut net, x) = Net::new(&[9, 128, 128, 3]);
+    let y = net.conv(x, 16, window(3, 1, 1, 1), true);
+    let y = net.op(act(Act::Relu), &[y]);
+    let y = net.conv(y, 16, window(1, 1, 0, 1), true);
+    let z = net.op(Op::Reduce { kind: Reduce::Mean, axes: vec![1, 2], keep: false }, &[y]);
+    net.output("means", z);
+    net.graph.features.push(("map".into(), y));
+    check(&net.graph, 1e-5);
+    let rounds = |graph: &Graph| {
+        let code = compile(graph, &Options { features: true, ..Options::default() }).unwrap();
+        assert_eq!(code.inputs()[0].shape, [9, 3, 128, 128]);
+        assert_eq!(code.outputs()[1].shape[0], 9);
+        (code.plan().program.rounds, code.plan().program.arena_bytes)
+    };
+    let (parts, arena) = rounds(&net.graph);
+    assert!(parts == 3 || parts == 9, "{parts} rounds");
+    assert!(arena <= 8 << 20, "an arena of {arena} bytes");
+    // Where images meet, all of them are computed at once.
+    net.graph.outputs.clear();
+    let roll = net.op(Op::Roll { axis: 0, shift: 1 }, &[y]);
+    let z = net.op(Op::Reduce { kind: Reduce::Mean, axes: vec![1, 2], keep: false }, &[roll]);
+    net.output("means", z);
+    assert_eq!(rounds(&net.graph).0, 1);
+}
+
 /// A depthwise convolution, a gate from its mean, and a projection to `out` channels.
 fn gated(shape: &[usize], out: usize) -> (Net, NodeId) {
     let (mut net, x) = Net::new(shape);

@@ -30,7 +30,7 @@ pub fn run(args: &DumpArgs) -> Outcome {
         Stage::Fused => write!(out, "{}", fused()?.graph.to_text())?,
         Stage::Plan => {
             let options = common::plan_options(&args.spec.machine);
-            let plan = plan::plan(&fused()?.graph, &options)
+            let plan = plan::plan_batch(&mut fused()?.graph, &options)
                 .map_err(|error| Failure::Input(error.to_string()))?;
             write!(out, "{plan}")?;
         }

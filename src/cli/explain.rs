@@ -19,9 +19,9 @@ const EXAMPLES: usize = 3;
 
 pub fn run(args: &ExplainArgs) -> Outcome {
     let (spec, expanded) = common::expand(&args.spec, args.batch as usize)?;
-    let fused = passes::optimize(&expanded.graph, &passes::Options::default())
+    let mut fused = passes::optimize(&expanded.graph, &passes::Options::default())
         .map_err(|error| Failure::Input(error.to_string()))?;
-    let plan = plan::plan(&fused.graph, &common::plan_options(&args.spec.machine))
+    let plan = plan::plan_batch(&mut fused.graph, &common::plan_options(&args.spec.machine))
         .map_err(|error| Failure::Input(error.to_string()))?;
     let program = &plan.program;
     let mut out = std::io::stdout().lock();

@@ -166,7 +166,7 @@ fn median(values: &mut [f64]) -> f64 {
 fn rows(program: &Program, seconds: &[f64], roof: impl Fn(&Work) -> Roof) -> Vec<Row> {
     let step = |(step, seconds): (&netwright_codegen::program::Step, &f64)| {
         let kernel = &program.kernels[step.kernel];
-        let work = kernel.work();
+        let work = std::iter::repeat_n(kernel.work(), program.rounds).sum();
         Row {
             name: step.name.clone(),
             kernel: name::kernel(kernel),

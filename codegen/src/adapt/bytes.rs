@@ -12,6 +12,10 @@ use crate::program::{BytesKernel, Kernel, Place, Program, Step};
 /// Borders are as before: what convolutions see around an image is zeros among the values of the table.
 pub fn take_bytes(program: &mut Program, images: BytesKernel) -> usize {
     let values = images.batch * images.pixels * images.channels;
+    program.inputs = vec![values];
+    // Each round takes its part of them.
+    let (images, values) =
+        (BytesKernel { batch: images.batch / program.rounds, ..images }, values / program.rounds);
     let table = program.weights_bytes.next_multiple_of(ALIGN);
     program.weights_bytes = table + images.channels * LEVELS * 4;
     let planes = program.arena_bytes.next_multiple_of(ALIGN);
@@ -21,7 +25,6 @@ pub fn take_bytes(program: &mut Program, images: BytesKernel) -> usize {
             *place = Place::Arena(planes);
         }
     }
-    program.inputs = vec![values];
     let kernel = kernel_number(program, Kernel::Bytes(images));
     let args = vec![Place::Input(0), Place::Weights(table), Place::Arena(planes)];
     program.steps.insert(0, Step { name: "input".into(), kernel, args });

@@ -44,6 +44,7 @@ pub fn narrow(program: &Program, format: Half) -> Result<Narrowed, CodegenError>
         name: program.name.clone(),
         kernels: program.kernels.clone(),
         steps: Vec::with_capacity(2 * program.steps.len()),
+        rounds: program.rounds,
         inputs: program.inputs.clone(),
         outputs: program.outputs.clone(),
         arena_bytes: program.arena_bytes,

@@ -99,7 +99,7 @@ impl Api<'_> {
             b.ins().store(flags(), *buffer, output_list, i as i32 * 8);
         }
         let first = b.ins().iconst(I64, 0);
-        let end = b.ins().iconst(I64, self.program.steps.len() as i64);
+        let end = b.ins().iconst(I64, self.program.turns() as i64);
         let arguments = [input_list, output_list, weights, workspace, options, first, end];
         self.dispatch(b, module, &arguments);
     }

@@ -83,14 +83,14 @@ pub fn compile_and_pack(
 /// What comes before machine code.
 fn prepare(graph: &Graph, options: &Options) -> Result<(Fused, Plan, Timings), DriverError> {
     let start = Instant::now();
-    let fused = passes::optimize(
+    let mut fused = passes::optimize(
         graph,
         &passes::Options { features: options.features, fuse: options.fuse, verify: options.verify },
     )?;
     let passes = start.elapsed();
     let start = Instant::now();
-    let plan = plan::plan(
-        &fused.graph,
+    let plan = plan::plan_batch(
+        &mut fused.graph,
         &plan::Options {
             winograd: options.winograd,
             depth_first: options.fuse && options.depth_first,
@@ -121,7 +121,7 @@ fn generate(
 }
 
 impl Code {
-    /// The graph after the passes, with the log of fusions.
+    /// The graph after the passes, with the log of fusions; of the images of one round.
     pub fn fused(&self) -> &Fused {
         &self.fused
     }

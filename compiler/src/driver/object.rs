@@ -69,12 +69,12 @@ pub fn object(
     request: &ObjectRequest,
 ) -> Result<NetworkObject, DriverError> {
     let start = Instant::now();
-    let fused = passes::optimize(
+    let mut fused = passes::optimize(
         graph,
         &passes::Options { features: false, fuse: true, verify: cfg!(debug_assertions) },
     )?;
-    let mut plan = plan::plan(
-        &fused.graph,
+    let mut plan = plan::plan_batch(
+        &mut fused.graph,
         &plan::Options { winograd: request.winograd, depth_first: request.depth_first },
     )?;
     plan.program.name = request.name.clone();

@@ -14,6 +14,7 @@
 //! | `chain` | which convolutions are computed together, band by band |
 //! | `excite` | means and gates of maps without reading the maps |
 //! | `winograd` | which convolutions are computed by Winograd's algorithm |
+//! | `rounds` | large batches, some images at a time |
 //! | `place`, `arena` | lifetimes, values computed in place, offsets |
 //! | `text` | the text form |
 
@@ -24,12 +25,14 @@ mod excite;
 mod lower;
 pub(crate) mod operand;
 mod place;
+mod rounds;
 mod text;
 mod view;
 mod weights;
 mod winograd;
 
 pub use choice::{Choice, Way};
+pub use rounds::{plan_batch, with_images};
 pub use weights::{Content, Item};
 
 use netwright_codegen::program::{Place, Program};

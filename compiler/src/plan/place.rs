@@ -80,6 +80,7 @@ pub(super) fn place(graph: &Graph, lowered: Lowered) -> Plan {
         name: identifier(&graph.name),
         kernels: lowered.kernels,
         steps,
+        rounds: 1,
         inputs: lowered.inputs.iter().map(|port| port.elements() * 4).collect(),
         outputs: lowered.outputs.iter().map(|port| port.elements() * 4).collect(),
         arena_bytes: aligned(arena_bytes),

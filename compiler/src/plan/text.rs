@@ -20,6 +20,9 @@ impl fmt::Display for Plan {
             "arena {} bytes, weights {} bytes",
             program.arena_bytes, program.weights_bytes
         )?;
+        if program.rounds > 1 {
+            writeln!(f, "{} rounds, each over its part of inputs and outputs", program.rounds)?;
+        }
         writeln!(f, "\nkernels")?;
         for (i, kernel) in program.kernels.iter().enumerate() {
             writeln!(f, "  k{i} {}", name::kernel(kernel))?;
