@@ -96,8 +96,14 @@ fn what_the_machine_has_not_is_an_error() {
 
 #[test]
 fn several_outputs_and_images() {
+    two_outputs("24", 2, 1);
+    // More than are computed at once.
+    two_outputs("512", 9, 3);
+}
+
+fn two_outputs(resolution: &str, batch: usize, in_rounds: usize) {
     let folder = tempfile::tempdir().expect("a folder");
-    let text = "network two(resolution = 24) {
+    let text = "network two {
       stem = x    -> conv(5, 3x3, stride = 2) -> bn -> relu
       map  = stem -> conv(3, 1x1)
       head = stem -> global_avgpool -> flatten -> linear(7)
@@ -106,7 +112,9 @@ fn several_outputs_and_images() {
     }";
     let path = folder.path().join("two.arch");
     std::fs::write(&path, text).expect("a file");
-    let (spec, network) = network(&path.to_string_lossy(), &[], 2);
+    let sets = [("resolution", resolution)];
+    let (spec, network) = network(&path.to_string_lossy(), &sets, batch);
+    assert_eq!(rounds(&network), in_rounds);
     let build = build(folder.path(), &spec, &network, &BuildOptions::default());
     assert_eq!(build.object.outputs.len(), 2);
     let input = input(&network);
@@ -153,9 +161,16 @@ fn weights_beside_the_object() {
 #[test]
 fn bytes_are_normalised_as_photos_are() {
     // An odd size: rows do not end at words, and windows hang over every border.
-    for (spec, resolution) in [("mobilenet_v2", "97x65"), ("vit:tiny_patch16", "32")] {
+    // Eight images of full size are not computed at once.
+    let cases = [
+        ("mobilenet_v2", "97x65", 2, 1),
+        ("vit:tiny_patch16", "32", 2, 1),
+        ("mobilenet_v2", "224", 8, 2),
+    ];
+    for (spec, resolution, batch, in_rounds) in cases {
         let folder = tempfile::tempdir().expect("a folder");
-        let (spec, network) = network(spec, &[("resolution", resolution)], 2);
+        let (spec, network) = network(spec, &[("resolution", resolution)], batch);
+        assert_eq!(rounds(&network), in_rounds);
         let options = BuildOptions { bytes: true, ..BuildOptions::default() };
         let build = build(folder.path(), &spec, &network, &options);
         let [n, h, w, c] = network.expanded.input;

@@ -41,6 +41,12 @@ pub fn expected(network: &Network, input: &[f32], cpu: &str) -> Vec<f32> {
     session.run_all(input).expect("it runs").concat()
 }
 
+/// In how many rounds the batch is computed.
+pub fn rounds(network: &Network) -> usize {
+    let session = Session::new(network, &RunOptions::default()).expect("it compiles");
+    session.code().map_or(0, |code| code.plan().program.rounds)
+}
+
 /// Builds into a folder.
 pub fn build(folder: &Path, spec: &Spec, network: &Network, options: &BuildOptions) -> Build {
     let build = Build::new(spec, network, options).expect("it compiles");
