@@ -4,7 +4,7 @@
 //!
 //! - Dense and grouped convolution and linear layers: for each group, panels of 16 output channels,
 //!   `[ceil(O / 16)][1 + K][16]`; row 0 is the bias, the others follow the window row by row, column
-//!   by column, channel by channel.
+//!   by column, channel by channel; of an input `[C, H, W]` channel by channel, row by row.
 //! - Depthwise convolution: `[ceil(C / 16)][1 + kh * kw][16]`, the bias first.
 //!
 //! - Winograd's algorithm: see [`winograd`].
@@ -205,14 +205,16 @@ fn fill_panel(c: &ConvKernel, weights: &[f32], bias: &[f32], panel: &mut [u8]) {
         bytes.copy_from_slice(&value.to_le_bytes());
     }
     let channels = weights.len() / k;
-    // Weights `tap` and `input` of a channel lie at `input * taps + tap`, and go to this row.
-    let row = |at: usize| at % taps * inputs + at / taps;
+    // Weights `tap` and `input` of a channel lie at `input * taps + tap`, and go to this row. Planes are
+    // walked through in that order.
+    let as_they_are = taps == 1 || c.input_nchw;
+    let row = |at: usize| if as_they_are { at } else { at % taps * inputs + at / taps };
     let rows: &mut [[u8; PANEL * 4]] = rows.as_chunks_mut().0;
     let blocked = if channels == PANEL { k / BLOCK * BLOCK } else { 0 };
     for at in (0..blocked).step_by(BLOCK) {
         let block = transposed(weights, k, at);
         for (i, values) in block.iter().enumerate() {
-            put(&mut rows[if taps == 1 { at + i } else { row(at + i) }], values);
+            put(&mut rows[row(at + i)], values);
         }
     }
     for at in blocked..k {

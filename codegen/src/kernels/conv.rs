@@ -1,8 +1,9 @@
 //! Convolutions, dense or grouped, and linear layers, as matrix products with row runs.
 //!
 //! Where a window can hang over the border, the rows that a unit needs are first copied into
-//! scratch memory with zeros around them, so inner loops never look at bounds. An image whose
-//! planes lie one after the other (`[C, H, W]`) is turned into channels last by the same copy.
+//! scratch memory with zeros around them, so inner loops never look at bounds. Of an image whose
+//! planes lie one after the other (`[C, H, W]`) windows are read plane by plane, as PyTorch has their
+//! weights: values come one at a time anyway, and nothing has to be turned around.
 //! Operands: `x`, packed weights, `out`, then the epilogue's.
 
 use super::epilogue;
@@ -45,7 +46,7 @@ fn is_flat(c: &ConvKernel) -> bool {
     c.kernel == [1, 1]
         && c.stride == [1, 1]
         && c.pad == [0, 0]
-        && !(c.input_nchw && c.in_c > 1)
+        && !is_planar(c)
         && c.in_h == c.out_h
         && c.in_w == c.out_w
 }
@@ -77,18 +78,24 @@ fn unit_passes(b: &mut Builder, block: G, blocks: usize, size: usize, passes: us
     [first, count, tail]
 }
 
-/// The loop over the channel groups around the product.
-fn groups(b: &mut Builder, c: &ConvKernel, place: Place, body: impl FnOnce(&mut Builder, Place)) {
+/// The loop over the channel groups around the product; `group_bytes` lie between two groups of a pixel.
+fn groups(
+    b: &mut Builder,
+    c: &ConvKernel,
+    place: Place,
+    group_bytes: usize,
+    body: impl FnOnce(&mut Builder, Place),
+) {
     let place = Place { channel: b.g_const(0), ..place };
     if c.groups == 1 {
         return body(b, place);
     }
     let place =
         Place { a: b.g_copy(place.a), w: b.g_copy(place.w), out: b.g_copy(place.out), ..place };
-    let (in_group, out_group) = (c.in_c / c.groups, c.out_c / c.groups);
+    let out_group = c.out_c / c.groups;
     b.times(c.groups, |b| {
         body(b, place);
-        b.g_advance(place.a, in_group as i64 * 4);
+        b.g_advance(place.a, group_bytes as i64);
         b.g_advance(place.out, out_group as i64 * 4);
         b.g_advance(place.channel, out_group as i64 * 4);
         b.g_advance(place.w, crate::pack::group_bytes(c) as i64);
@@ -171,13 +178,38 @@ fn flat(c: &ConvKernel, name: &str, target: &Target, by_rows: bool) -> BuiltKern
         let lines = split.line(&tiles);
         let zero = b.g_const(0);
         let place = Place { a, w, out, channel: zero, image };
-        groups(b, c, place, |b, place| gemm.emit(b, params, place, lines, span));
+        groups(b, c, place, in_group * 4, |b, place| gemm.emit(b, params, place, lines, span));
     });
     BuiltKernel {
         function: b.finish(),
         units: images * row_blocks * blocks,
         scratch,
         cost: cost(c),
+    }
+}
+
+/// How a map lies in memory, in bytes.
+struct Layout {
+    /// Between rows.
+    row: usize,
+    /// Between columns of a row.
+    column: usize,
+    /// Between channels of a pixel.
+    channel: usize,
+}
+
+/// Whether the input lies plane by plane in a way that differs from channels last.
+fn is_planar(c: &ConvKernel) -> bool {
+    c.input_nchw && c.in_c > 1
+}
+
+impl Layout {
+    /// Of the input itself.
+    fn input(c: &ConvKernel) -> Layout {
+        match is_planar(c) {
+            true => Layout { row: c.in_w * 4, column: 4, channel: c.in_h * c.in_w * 4 },
+            false => Layout { row: c.in_w * c.in_c * 4, column: c.in_c * 4, channel: 4 },
+        }
     }
 }
 
@@ -203,6 +235,15 @@ impl Band {
 
     fn row_bytes(&self, c: &ConvKernel) -> usize {
         self.columns * c.in_c * 4
+    }
+
+    /// Of the copy: of planes, a row of each after the other.
+    fn layout(&self, c: &ConvKernel) -> Layout {
+        let row = self.row_bytes(c);
+        match is_planar(c) {
+            true => Layout { row, column: 4, channel: self.columns * 4 },
+            false => Layout { row, column: c.in_c * 4, channel: 4 },
+        }
     }
 
     /// End of the band's memory.
@@ -244,23 +285,21 @@ impl Band {
         let x = params.operand(b, 0);
         let x = b.g_address(x, image, (c.in_h * c.in_w * c.in_c * 4) as i64, 0);
         let zeros = b.g_imm(GImmOp::Add, params.scratch, self.zeros as i64);
-        let at = self.offset + at * self.row_bytes(c);
-        let at = (at + c.pad[1].min(self.columns) * c.in_c * 4) as i64;
-        let target = b.g_imm(GImmOp::Add, params.scratch, at);
+        let (from, to) = (Layout::input(c), self.layout(c));
+        let at = self.offset + at * to.row + c.pad[1].min(self.columns) * to.column;
+        let target = b.g_imm(GImmOp::Add, params.scratch, at as i64);
         let height = b.g_const(c.in_h as i64);
         let y = b.g_copy(top);
-        let planar = c.input_nchw && c.in_c > 1;
-        let line = if planar { c.in_w } else { c.in_w * c.in_c };
         b.repeat(Count::Reg(rows), |b| {
-            let line_start = b.g_address(x, y, line as i64 * 4, 0);
-            if planar {
-                let channel = b.g_copy(target);
+            let line_start = b.g_address(x, y, from.row as i64, 0);
+            if is_planar(c) {
+                let plane = b.g_copy(target);
                 b.times(c.in_c, |b| {
                     let source = b.g_select([y, height], line_start, zeros);
-                    let to = b.g_copy(channel);
-                    spread(b, source, to, self.copied, c.in_c);
-                    b.g_advance(channel, 4);
-                    b.g_advance(line_start, (c.in_h * c.in_w * 4) as i64);
+                    let target = b.g_copy(plane);
+                    copy_values(b, source, target, self.copied);
+                    b.g_advance(plane, to.channel as i64);
+                    b.g_advance(line_start, from.channel as i64);
                 });
             } else {
                 let source = b.g_select([y, height], line_start, zeros);
@@ -268,7 +307,7 @@ impl Band {
                 copy_values(b, source, to, self.copied * c.in_c);
             }
             b.g_advance(y, 1);
-            b.g_advance(target, self.row_bytes(c) as i64);
+            b.g_advance(target, to.row as i64);
         });
     }
 }
@@ -300,30 +339,21 @@ pub fn copy_values(b: &mut Builder, from: G, to: G, n: usize) {
     );
 }
 
-/// Copies `n` consecutive values to places `step` values apart; both pointers move.
-fn spread(b: &mut Builder, from: G, to: G, n: usize, step: usize) {
-    let one = |b: &mut Builder, i: usize| {
-        let value = b.load_n(from, i as i32 * 4, 1);
-        b.store_n(value, to, (i * step * 4) as i32, 1);
-    };
-    b.times(n / 4, |b| {
-        (0..4).for_each(|i| one(b, i));
-        b.g_advance(from, 16);
-        b.g_advance(to, 16 * step as i64);
-    });
-    (0..n % 4).for_each(|i| one(b, i));
-}
-
-/// The runs of a window over rows `row_bytes` apart.
-fn window_runs(c: &ConvKernel, row_bytes: usize) -> Runs {
+/// The runs of a window over a map that lies so.
+fn window_runs(c: &ConvKernel, map: &Layout) -> Runs {
     let group = c.in_c / c.groups;
-    let mut loops = vec![(c.kernel[0], (c.dilation[0] * row_bytes) as i64)];
-    let contiguous = c.kernel[1] == 1 || (c.groups == 1 && c.dilation[1] == 1);
-    let len = if contiguous {
-        c.kernel[1] * group
+    let rows = (c.kernel[0], (c.dilation[0] * map.row) as i64);
+    let columns = (c.kernel[1], (c.dilation[1] * map.column) as i64);
+    let channels = (group, map.channel as i64);
+    let (mut loops, len) = if is_planar(c) {
+        match c.dilation[1] {
+            1 => (vec![channels, rows], c.kernel[1]),
+            _ => (vec![channels, rows, columns], 1),
+        }
+    } else if c.kernel[1] == 1 || (c.groups == 1 && c.dilation[1] == 1) {
+        (vec![rows], c.kernel[1] * group)
     } else {
-        loops.push((c.kernel[1], (c.dilation[1] * c.in_c * 4) as i64));
-        group
+        (vec![rows, columns], group)
     };
     loops.retain(|l| l.0 > 1);
     Runs { loops, len }
@@ -332,7 +362,6 @@ fn window_runs(c: &ConvKernel, row_bytes: usize) -> Runs {
 /// A window larger than a pixel, or a step: lines of tiles are rows of the output.
 fn windows(c: &ConvKernel, name: &str, target: &Target, by_rows: bool) -> BuiltKernel {
     let inside = c.pad == [0, 0] && c.reach(0, c.out_h) <= c.in_h && c.reach(1, c.out_w) <= c.in_w;
-    let direct = inside && !(c.input_nchw && c.in_c > 1);
     let (group, n) = (c.in_c / c.groups, c.out_c / c.groups);
     let weights = c.kernel[0] * c.kernel[1] * group * c.out_c * 4;
     let block = if by_rows {
@@ -348,7 +377,7 @@ fn windows(c: &ConvKernel, name: &str, target: &Target, by_rows: bool) -> BuiltK
     let mut gemm = Gemm {
         n,
         runs: Runs { loops: vec![], len: 1 },
-        a_stride: (c.stride[1] * c.in_c * 4) as i64,
+        a_stride: 0,
         out_stride: c.out_c as i64 * 4,
         bias: true,
         epilogue: &c.epilogue,
@@ -361,8 +390,9 @@ fn windows(c: &ConvKernel, name: &str, target: &Target, by_rows: bool) -> BuiltK
     };
     let buffer = gemm.buffer_bytes(target.lanes);
     let band = Band::new(c, block, buffer);
-    let row_bytes = if direct { c.in_w * c.in_c * 4 } else { band.row_bytes(c) };
-    gemm.runs = window_runs(c, row_bytes);
+    let map = if inside { Layout::input(c) } else { band.layout(c) };
+    gemm.runs = window_runs(c, &map);
+    gemm.a_stride = (c.stride[1] * map.column) as i64;
     let split = Split::new(c.out_w, gemm.tile.0);
     let (passes, _) = gemm.passes(target.lanes);
     let (blocks, block_passes) = if c.groups > 1 || by_rows {
@@ -372,17 +402,17 @@ fn windows(c: &ConvKernel, name: &str, target: &Target, by_rows: bool) -> BuiltK
     };
 
     let (mut b, params) = begin(name, target);
-    if !direct {
+    if !inside {
         band.clear(&mut b, c, params);
     }
     each_unit(&mut b, params, |b, unit| {
         let index = indices(b, unit, &[c.batch, row_blocks, blocks]);
         let first = scaled(b, index[1], block);
         let count = block_size(b, first, block, c.out_h);
-        let a = if direct {
+        let a = if inside {
             let x = params.operand(b, 0);
             let x = b.g_address(x, index[0], (c.in_h * c.in_w * c.in_c * 4) as i64, 0);
-            b.g_address(x, first, (c.stride[0] * row_bytes) as i64, 0)
+            b.g_address(x, first, (c.stride[0] * map.row) as i64, 0)
         } else {
             // A unit that continues the rows of the one before finds them copied.
             let zero = b.g_const(0);
@@ -423,16 +453,17 @@ fn windows(c: &ConvKernel, name: &str, target: &Target, by_rows: bool) -> BuiltK
             height: split.height,
             first: Count::Static(split.first as u32),
             second: Count::Static(split.second as u32),
-            a_stride: (c.stride[0] * row_bytes) as i64,
+            a_stride: (c.stride[0] * map.row) as i64,
             out_stride: (c.out_w * c.out_c * 4) as i64,
         };
         let place = Place { a, w, out, channel: first, image };
-        groups(b, c, place, |b, place| gemm.emit(b, params, place, lines, span));
+        let group_bytes = group * map.channel;
+        groups(b, c, place, group_bytes, |b, place| gemm.emit(b, params, place, lines, span));
     });
     BuiltKernel {
         function: b.finish(),
         units: c.batch * row_blocks * blocks,
-        scratch: if direct { buffer } else { band.end(c) },
+        scratch: if inside { buffer } else { band.end(c) },
         cost: cost(c),
     }
 }

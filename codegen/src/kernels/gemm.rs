@@ -27,6 +27,16 @@ impl Runs {
     pub fn k(&self) -> usize {
         self.len * self.loops.iter().map(|l| l.0).product::<usize>()
     }
+
+    /// Where the values of a row lie, in bytes from its first, in order.
+    fn offsets(&self) -> Vec<i64> {
+        let starts = self.loops.iter().fold(vec![0], |starts: Vec<i64>, &(turns, stride)| {
+            let turns = 0..turns as i64;
+            starts.iter().flat_map(|start| turns.clone().map(move |i| start + i * stride)).collect()
+        });
+        let run = 0..self.len as i64;
+        starts.iter().flat_map(|start| run.clone().map(move |i| start + i * 4)).collect()
+    }
 }
 
 /// Where the results of a product go.
@@ -375,11 +385,11 @@ impl Gemm<'_> {
             b.g_advance(w, PANEL as i64 * 4);
         }
         let a = b.g_copy(place.a);
-        let step = |b: &mut Builder, k: usize| {
+        let step = |b: &mut Builder, k: usize, offset: i64| {
             let weights: Vec<V> =
                 (0..vectors).map(|v| b.load(w, at(v) + (k * PANEL * 4) as i32)).collect();
             for r in 0..rows {
-                let x = b.broadcast(a, (r as i64 * self.a_stride) as i32 + (k * 4) as i32);
+                let x = b.broadcast(a, (r as i64 * self.a_stride + offset) as i32);
                 for (v, weight) in weights.iter().enumerate() {
                     b.fma(acc[r * vectors + v], x, *weight);
                 }
@@ -411,15 +421,21 @@ impl Gemm<'_> {
         }
     }
 
-    /// The loops over `k`: `step(k)` appends the products of the value `k` places on.
+    /// The loops over `k`: `step(k, offset)` appends the products of the weights `k` rows on and the values
+    /// `offset` bytes on.
     fn walk(
         &self,
         b: &mut Builder,
         [a, w]: [G; 2],
         depth: usize,
         ahead: Option<Ahead>,
-        step: &dyn Fn(&mut Builder, usize),
+        step: &dyn Fn(&mut Builder, usize, i64),
     ) {
+        // A small window is written out: 3x3 over three planes are nine runs of three values.
+        if depth == 0 && !self.runs.loops.is_empty() && self.runs.k() <= 8 * self.unroll {
+            let offsets = self.runs.offsets();
+            return offsets.into_iter().enumerate().for_each(|(k, at)| step(b, k, at));
+        }
         if let Some(&(turns, stride)) = self.runs.loops.get(depth) {
             b.times(turns, |b| {
                 let start = b.g_copy(a);
@@ -442,13 +458,13 @@ impl Gemm<'_> {
                 b.g_bin_to(GOp::Min, next, next, end);
             }
             for k in 0..unrolled {
-                step(b, k);
+                step(b, k, k as i64 * 4);
             }
             b.g_advance(a, unrolled as i64 * 4);
             b.g_advance(w, (unrolled * PANEL * 4) as i64);
         });
         for k in 0..rest {
-            step(b, k);
+            step(b, k, k as i64 * 4);
         }
         b.g_advance(w, (rest * PANEL * 4) as i64);
     }
