@@ -375,7 +375,8 @@ fn profile_adds_up() {
     assert!(bench["peak_gflops_1_thread"].as_f64() > Some(0.0), "{bench}");
 
     let text = netwright(folder.path(), &arguments(&["--html", "page.html", "--top", "1"])).ok();
-    assert!(text.contains("stem") && text.contains("more layer"), "{text}");
+    // Which of the layers takes longest is not known.
+    assert!(text.contains("more layer") && text.contains("dense"), "{text}");
     let page = std::fs::read_to_string(folder.path().join("page.html")).expect("a page");
     assert!(page.starts_with("<!DOCTYPE html>") && page.contains("<svg"), "{page}");
 

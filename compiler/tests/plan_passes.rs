@@ -9,13 +9,19 @@ use proptest::prelude::*;
 use std::sync::Arc;
 
 fn run(graph: &Graph) -> Vec<Arc<Tensor>> {
+    run_on(graph, |value| value)
+}
+
+/// Runs a graph on an image of which each value was changed.
+fn run_on(graph: &Graph, change: impl Fn(f32) -> f32) -> Vec<Arc<Tensor>> {
+    let changed = |shape: &[usize]| image(shape, 5).into_iter().map(&change).collect();
     let params = |index| param_tensor(graph, index);
     let interpreter = Interpreter::new(graph, &params).unwrap().threads(1);
     let inputs: Vec<Arc<Tensor>> = graph
         .nodes
         .iter()
         .filter(|node| matches!(node.op, Op::Input))
-        .map(|node| Arc::new(Tensor::new(node.shape.clone(), image(&node.shape, 5))))
+        .map(|node| Arc::new(Tensor::new(node.shape.clone(), changed(&node.shape))))
         .collect();
     let features: Vec<NodeId> = graph.features.iter().map(|(_, id)| *id).collect();
     let kept = interpreter.run_keeping(&inputs, &features).unwrap();
@@ -24,6 +30,13 @@ fn run(graph: &Graph) -> Vec<Arc<Tensor>> {
 
 fn fused(graph: &Graph) -> netwright_compiler::passes::Fused {
     optimize(graph, &Options { features: true, fuse: true, verify: true }).unwrap()
+}
+
+/// How far a result moves when the image's values move by a rounding error: two layer normalisations over
+/// axes of a few nearly equal values multiply it a hundredfold.
+fn rounding(graph: &Graph, result: usize) -> f32 {
+    let moved = run_on(graph, |value| value * (1.0 + f32::EPSILON));
+    distance(&run(graph)[result].data, &moved[result].data)
 }
 
 fn same_results(graph: &Graph, options: &Options) {
@@ -36,7 +49,7 @@ fn same_results(graph: &Graph, options: &Options) {
         assert_eq!(a.shape, b.shape);
         let distance = distance(&a.data, &b.data);
         assert!(
-            distance <= 1e-5,
+            distance <= 1e-5 || distance <= 8.0 * rounding(graph, i),
             "result {i} is off by {distance}\n{}\n{}\n{}",
             graph.to_text(),
             after.graph.to_text(),
