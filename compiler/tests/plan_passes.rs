@@ -9,12 +9,15 @@ use proptest::prelude::*;
 use std::sync::Arc;
 
 fn run(graph: &Graph) -> Vec<Arc<Tensor>> {
-    run_on(graph, |value| value)
+    run_on(graph, |_, value| value)
 }
 
 /// Runs a graph on an image of which each value was changed.
-fn run_on(graph: &Graph, change: impl Fn(f32) -> f32) -> Vec<Arc<Tensor>> {
-    let changed = |shape: &[usize]| image(shape, 5).into_iter().map(&change).collect();
+fn run_on(graph: &Graph, change: impl Fn(usize, f32) -> f32) -> Vec<Arc<Tensor>> {
+    let changed = |shape: &[usize]| {
+        let values = image(shape, 5).into_iter().enumerate();
+        values.map(|(i, value)| change(i, value)).collect()
+    };
     let params = |index| param_tensor(graph, index);
     let interpreter = Interpreter::new(graph, &params).unwrap().threads(1);
     let inputs: Vec<Arc<Tensor>> = graph
@@ -32,11 +35,17 @@ fn fused(graph: &Graph) -> netwright_compiler::passes::Fused {
     optimize(graph, &Options { features: true, fuse: true, verify: true }).unwrap()
 }
 
-/// How far a result moves when the image's values move by a rounding error: two layer normalisations over
-/// axes of a few nearly equal values multiply it a hundredfold.
+/// How far a result moves when the image's values move by rounding errors: two layer normalisations over
+/// axes of a few nearly equal values multiply them a hundredfold.
 fn rounding(graph: &Graph, result: usize) -> f32 {
-    let moved = run_on(graph, |value| value * (1.0 + f32::EPSILON));
-    distance(&run(graph)[result].data, &moved[result].data)
+    let exact = run(graph);
+    let moved = (0..4).map(|seed| {
+        let sign =
+            |i: usize| if (i.wrapping_mul(2 * seed + 1) >> seed) % 2 == 0 { 1.0 } else { -1.0 };
+        let moved = run_on(graph, |i, value| value * (1.0 + f32::EPSILON * sign(i)));
+        distance(&exact[result].data, &moved[result].data)
+    });
+    moved.fold(0.0, f32::max)
 }
 
 fn same_results(graph: &Graph, options: &Options) {
@@ -49,7 +58,7 @@ fn same_results(graph: &Graph, options: &Options) {
         assert_eq!(a.shape, b.shape);
         let distance = distance(&a.data, &b.data);
         assert!(
-            distance <= 1e-5 || distance <= 8.0 * rounding(graph, i),
+            distance <= 1e-5 || distance <= 20.0 * rounding(graph, i),
             "result {i} is off by {distance}\n{}\n{}\n{}",
             graph.to_text(),
             after.graph.to_text(),
