@@ -58,7 +58,7 @@ fn same_results(graph: &Graph, options: &Options) {
         assert_eq!(a.shape, b.shape);
         let distance = distance(&a.data, &b.data);
         assert!(
-            distance <= 1e-5 || distance <= 20.0 * rounding(graph, i),
+            distance <= 1e-5 || distance <= 1e-5 + 20.0 * rounding(graph, i),
             "result {i} is off by {distance}\n{}\n{}\n{}",
             graph.to_text(),
             after.graph.to_text(),
