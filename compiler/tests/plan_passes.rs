@@ -40,8 +40,9 @@ fn fused(graph: &Graph) -> netwright_compiler::passes::Fused {
 fn rounding(graph: &Graph, result: usize) -> f32 {
     let exact = run(graph);
     let moved = (0..4).map(|seed| {
-        let sign =
-            |i: usize| if (i.wrapping_mul(2 * seed + 1) >> seed) % 2 == 0 { 1.0 } else { -1.0 };
+        let sign = |i: usize| {
+            if (i.wrapping_mul(2 * seed + 1) >> seed).is_multiple_of(2) { 1.0 } else { -1.0 }
+        };
         let moved = run_on(graph, |i, value| value * (1.0 + f32::EPSILON * sign(i)));
         distance(&exact[result].data, &moved[result].data)
     });

@@ -135,7 +135,7 @@ impl Change<'_> {
     }
 
     /// The images' axis of a value counted from its end, from 1 on.
-    fn from_end(&self, id: NodeId) -> Option<usize> {
+    fn axis_from_end(&self, id: NodeId) -> Option<usize> {
         self.axis_of(id).map(|axis| self.shape(id).len() - axis)
     }
 
@@ -145,7 +145,7 @@ impl Change<'_> {
         // What a fused step reads lies as the value does.
         for post in &node.post {
             if let PostOp::Binary { operand, .. } = post
-                && let Some(end) = self.from_end(*operand)
+                && let Some(end) = self.axis_from_end(*operand)
                 && axis != node.shape.len().checked_sub(end)
             {
                 return None;
@@ -172,7 +172,7 @@ impl Change<'_> {
             }
             Op::Unary(_) | Op::Clamp { .. } | Op::Affine { .. } => Some(x),
             Op::MatMul { .. } | Op::Binary(_) => {
-                let mut ends = node.inputs.iter().filter_map(|id| self.from_end(*id));
+                let mut ends = node.inputs.iter().filter_map(|id| self.axis_from_end(*id));
                 let Some(end) = ends.next() else { return Some(None) };
                 let product = matches!(node.op, Op::MatMul { .. });
                 let same = ends.all(|other| other == end) && !(product && end <= 2);
@@ -204,7 +204,7 @@ impl Change<'_> {
                 Some(axis) => perm.iter().position(|one| *one == axis).map(Some),
             },
             // A constant for each image (a class token) gets the images here.
-            Op::Expand { shape } => match self.from_end(first?) {
+            Op::Expand { shape } => match self.axis_from_end(first?) {
                 Some(end) => Some(rank.checked_sub(end)),
                 None => {
                     let operand = self.shape(first?);
