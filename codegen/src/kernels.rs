@@ -5,6 +5,7 @@
 //! the output (a block of rows, a panel, an image, ...) that is computed by itself, always in the
 //! same way, so results do not depend on how units are spread over threads.
 
+pub mod attention;
 pub mod bytes;
 pub mod conv;
 pub mod copy;
@@ -84,6 +85,7 @@ pub fn build(kernel: &Kernel, name: &str, target: &Target) -> Result<BuiltKernel
         }
         Kernel::Winograd(winograd) => winograd::build(winograd, name, target),
         Kernel::MatMul(matmul) => matmul::build(matmul, name, target),
+        Kernel::Attention(attention) => attention::build(attention, name, target),
         Kernel::Map(map) => elementwise::build(map, name, target),
         Kernel::Pool(pool) => pool::build(pool, name, target),
         Kernel::Reduce(reduce) => reduce::build(reduce, name, target),

@@ -1,8 +1,8 @@
 //! Names of kernels: they state operation, shape and epilogue, for symbols, profiles and listings.
 
 use crate::program::{
-    Arithmetic, ChainKernel, ConvKernel, CopyKernel, Epilogue, Function, Half, Kernel, MapKernel,
-    MatMulKernel, Operand, PoolKernel, Post, Reduction, ResizeKernel,
+    Arithmetic, AttentionKernel, ChainKernel, ConvKernel, CopyKernel, Epilogue, Function, Half,
+    Kernel, MapKernel, MatMulKernel, Operand, PoolKernel, Post, Reduction, ResizeKernel,
 };
 use std::fmt::Write;
 
@@ -18,6 +18,7 @@ pub fn kernel(kernel: &Kernel) -> String {
         // `winograd4_3x3_..`: the number is the tile's.
         Kernel::Winograd(w) => conv(&w.conv).replacen("conv", &format!("winograd{}", w.tile), 1),
         Kernel::MatMul(m) => matmul(m),
+        Kernel::Attention(a) => attention(a),
         Kernel::Map(m) => map(m),
         Kernel::Pool(p) => pool(p),
         Kernel::Reduce(r) => {
@@ -107,6 +108,18 @@ fn matmul(m: &MatMulKernel) -> String {
     let transposed = if m.b_strides[1] == 1 { "" } else { "_transposed" };
     let shape = sizes(&[m.m, m.n, m.k]);
     format!("matmul_{}_{shape}{transposed}{}", sizes(&m.batch), epilogue(&m.epilogue))
+}
+
+/// `attention_64x3_49x49_32_to_32_..`: batch, queries and keys, the widths.
+fn attention(a: &AttentionKernel) -> String {
+    format!(
+        "attention_{}_{}_{}_to_{}{}",
+        sizes(&a.batch),
+        sizes(&[a.queries, a.keys]),
+        a.width,
+        a.out_width,
+        epilogue(&a.steps)
+    )
 }
 
 fn map(m: &MapKernel) -> String {

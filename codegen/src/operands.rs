@@ -6,8 +6,8 @@ use crate::kernels::widen::BLOCK;
 use crate::name;
 use crate::pack;
 use crate::program::{
-    ChainKernel, ConvKernel, CopyKernel, Kernel, MapKernel, MatMulKernel, Operand, PoolKernel,
-    Post, WinogradKernel,
+    AttentionKernel, ChainKernel, ConvKernel, CopyKernel, Kernel, MapKernel, MatMulKernel, Operand,
+    PoolKernel, Post, WinogradKernel,
 };
 
 /// Byte offsets within an operand fit in 31 bits.
@@ -75,6 +75,19 @@ fn list(kernel: &Kernel) -> Checked<Vec<OperandInfo>> {
             out.extend([m.m, m.n]);
             result.add(Role::Output, &out)?;
             result.epilogue(&m.epilogue, &out, None)?;
+        }
+        Kernel::Attention(a) => {
+            check_attention(a)?;
+            let bytes = |strides: &[usize], matrix: [usize; 2]| {
+                strided_bytes(a.batch.iter().chain(&matrix).zip(strides))
+            };
+            result.raw(Role::Input, bytes(&a.q, [a.queries, a.width]))?;
+            result.raw(Role::Input, bytes(&a.k, [a.keys, a.width]))?;
+            result.raw(Role::Input, bytes(&a.v, [a.keys, a.out_width]))?;
+            result.raw(Role::Output, bytes(&a.out, [a.queries, a.out_width]))?;
+            for strides in &a.operands {
+                result.raw(Role::Input, bytes(strides, [a.queries, a.keys]))?;
+            }
         }
         Kernel::Map(m) => {
             check_map(m)?;
@@ -330,6 +343,35 @@ fn check_matmul(m: &MatMulKernel) -> Checked<()> {
         return Err("strides do not match the leading axes".into());
     }
     Ok(())
+}
+
+fn check_attention(a: &AttentionKernel) -> Checked<()> {
+    positive(&a.batch)?;
+    positive(&[a.queries, a.keys, a.width, a.out_width, a.rows])?;
+    let binary = a.steps.iter().filter(|s| matches!(s, Post::Binary(..))).count();
+    if a.operands.len() != binary {
+        return Err(format!("{} operands for {binary} binary steps", a.operands.len()));
+    }
+    let axes = a.batch.len() + 2;
+    let mut strides = [&a.q, &a.k, &a.v, &a.out].into_iter().chain(&a.operands);
+    if axes > MAX_RANK || strides.any(|s| s.len() != axes) {
+        return Err("strides do not match the leading axes".into());
+    }
+    let apart = |strides: &Vec<usize>, columns: usize| columns > 1 && strides[axes - 1] != 1;
+    if apart(&a.q, a.width) || apart(&a.out, a.out_width) {
+        return Err("values of a row of queries or results are not adjacent".into());
+    }
+    if a.operands.iter().any(|strides| strides[axes - 1] > 1) {
+        return Err("values of a row of an operand are neither adjacent nor one value".into());
+    }
+    if a.steps.len() > MAX_POSTS {
+        return Err(format!("{} steps; the limit is {MAX_POSTS}", a.steps.len()));
+    }
+    // Scores of all queries, whose addresses are computed within a block of them.
+    match product(&[a.queries as u128, a.keys as u128 + 32, 4]) < LIMIT {
+        true => Ok(()),
+        false => Err("the scores of a head take more than 2 GiB".into()),
+    }
 }
 
 fn check_map(m: &MapKernel) -> Checked<()> {

@@ -103,6 +103,9 @@ pub enum Kernel {
     Chain(ChainKernel),
     /// Batched matrix product. Operands: `a`, `b`, `out`, then the epilogue's.
     MatMul(MatMulKernel),
+    /// Attention, a few queries of one head at a time. Operands: `q`, `k`, `v`, `out`, then the steps'.
+    /// See [`AttentionKernel`].
+    Attention(AttentionKernel),
     /// Elementwise arithmetic with broadcasting. Operands: the map's inputs, then `out`.
     Map(MapKernel),
     /// Window pooling. Operands: `x`, `out`, then the epilogue's.
@@ -312,6 +315,41 @@ pub struct MatMulKernel {
     pub b_strides: [usize; 2],
     /// Applied to each value; `Full` operands have the result's shape, `Channel` has length `n`.
     pub epilogue: Epilogue,
+}
+
+/// `softmax(steps(q k^T)) v` for each index of the batch (windows and heads), the softmax over the keys. The
+/// scores exist only as those of a few queries, in scratch memory.
+///
+/// Operands are described by the elements between neighbours along `batch` and the two axes of their
+/// matrices, 0 where they repeat.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AttentionKernel {
+    /// Leading axes.
+    pub batch: Vec<usize>,
+    /// Rows of `q` and of the result.
+    pub queries: usize,
+    /// Rows of `k` and of `v`.
+    pub keys: usize,
+    /// Columns of `q` and of `k`.
+    pub width: usize,
+    /// Columns of `v` and of the result.
+    pub out_width: usize,
+    /// Steps of `q` along `[batch.., queries, width]`; neighbours in a row are adjacent.
+    pub q: Vec<usize>,
+    /// Steps of `k` along `[batch.., keys, width]`.
+    pub k: Vec<usize>,
+    /// Steps of `v` along `[batch.., keys, out_width]`.
+    pub v: Vec<usize>,
+    /// Steps of the result along `[batch.., queries, out_width]`; neighbours in a row are adjacent, and no
+    /// two values lie at one place.
+    pub out: Vec<usize>,
+    /// What is computed of each score before the softmax: scaling, bias, mask. `Binary` takes the next
+    /// operand (its [`Operand`] is not looked at).
+    pub steps: Epilogue,
+    /// Steps of the binary steps' operands along `[batch.., queries, keys]`; the last is 0 or 1.
+    pub operands: Vec<Vec<usize>>,
+    /// Most queries whose scores are held at a time; kernels take whole tiles of a product.
+    pub rows: usize,
 }
 
 /// What is applied to each value before it is stored.

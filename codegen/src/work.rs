@@ -10,7 +10,8 @@
 //!   written once. Packed weights count without their padding.
 
 use crate::program::{
-    ConvKernel, CopyKernel, Kernel, MapKernel, MatMulKernel, Operand, PoolKernel, Post,
+    AttentionKernel, ConvKernel, CopyKernel, Kernel, MapKernel, MatMulKernel, Operand, PoolKernel,
+    Post,
 };
 use std::fmt;
 use std::iter::Sum;
@@ -81,6 +82,8 @@ pub enum Class {
     Chain,
     /// Products of two activations, as in attention.
     Product,
+    /// Both products of attention and the softmax between them, head by head.
+    Attention,
     /// Elementwise arithmetic that no epilogue took.
     Elementwise,
     /// Window pooling.
@@ -107,6 +110,7 @@ impl Class {
             Class::Grouped => "grouped",
             Class::Chain => "depth first",
             Class::Product => "product",
+            Class::Attention => "attention",
             Class::Elementwise => "elementwise",
             Class::Pooling => "pooling",
             Class::Reduction => "reduction",
@@ -138,6 +142,7 @@ impl Kernel {
             Kernel::Conv(_) | Kernel::Rows(_) | Kernel::Winograd(_) => Class::Dense,
             Kernel::Chain(_) => Class::Chain,
             Kernel::MatMul(_) => Class::Product,
+            Kernel::Attention(_) => Class::Attention,
             Kernel::Map(_) | Kernel::Scale(_) => Class::Elementwise,
             Kernel::Pool(_) => Class::Pooling,
             Kernel::Reduce(_) => Class::Reduction,
@@ -177,6 +182,7 @@ impl Kernel {
                 Work { weights: weights.saturating_mul(VALUE), ..conv(&w.conv) }
             }
             Kernel::MatMul(m) => matmul(m),
+            Kernel::Attention(a) => attention(a),
             Kernel::Map(m) => map(m),
             Kernel::Pool(p) => pool(p),
             Kernel::Reduce(r) => {
@@ -304,13 +310,27 @@ fn matmul(m: &MatMulKernel) -> Work {
     Work { macs: out.saturating_mul(m.k as u64), ..bytes(read, 0, out) }
 }
 
+/// Values of a strided operand; along axes that repeat there is one.
+fn distinct<'a>(shape: impl IntoIterator<Item = &'a usize>, strides: &[usize]) -> u64 {
+    let axes = shape.into_iter().zip(strides).filter(|(_, stride)| **stride > 0);
+    axes.fold(1, |n: u64, (size, _)| n.saturating_mul(*size as u64))
+}
+
+fn attention(a: &AttentionKernel) -> Work {
+    let of = |strides: &[usize], rows: usize, columns: usize| {
+        distinct(a.batch.iter().chain(&[rows, columns]), strides)
+    };
+    let [m, n] = [a.queries, a.keys];
+    let beside: u64 = a.operands.iter().map(|strides| of(strides, m, n)).sum();
+    let read = of(&a.q, m, a.width) + of(&a.k, n, a.width) + of(&a.v, n, a.out_width) + beside;
+    let scores = values(&a.batch).saturating_mul(values(&[m, n]));
+    let macs = scores.saturating_mul((a.width + a.out_width) as u64);
+    Work { macs, ..bytes(read, 0, values(&a.batch).saturating_mul(values(&[m, a.out_width]))) }
+}
+
 fn map(m: &MapKernel) -> Work {
     let out = values(&m.shape);
-    let distinct = |strides: &Vec<usize>| {
-        let axes = m.shape.iter().zip(strides).filter(|(_, stride)| **stride > 0);
-        axes.fold(1, |n: u64, (size, _)| n.saturating_mul(*size as u64))
-    };
-    let read = m.strides.iter().map(distinct).sum();
+    let read = m.strides.iter().map(|strides| distinct(&m.shape, strides)).sum();
     Work { other: out.saturating_mul(m.steps.len() as u64), ..bytes(read, 0, out) }
 }
 

@@ -64,7 +64,7 @@ pub fn build(m: &MatMulKernel, name: &str, target: &Target) -> BuiltKernel {
         b.when(pack, |b| {
             let base = params.operand(b, 1);
             let from = offset(b, &m.b_batch, base);
-            pack_panels(b, m, from, w);
+            pack_panels(b, [m.k, m.n], m.b_strides, from, w);
         });
 
         let first = scaled(b, index[1], block);
@@ -107,27 +107,32 @@ pub fn build(m: &MatMulKernel, name: &str, target: &Target) -> BuiltKernel {
     }
 }
 
-/// Packs a `[k, n]` matrix into panels; columns beyond `n` keep what was there, and no result that
-/// is stored depends on them.
-fn pack_panels(b: &mut Builder, m: &MatMulKernel, from: G, panels: G) {
+/// Packs a `[k, n]` matrix with these strides into panels; columns beyond `n` keep what was there, and no
+/// result that is stored depends on them.
+pub(super) fn pack_panels(
+    b: &mut Builder,
+    [k, n]: [usize; 2],
+    strides: [usize; 2],
+    from: G,
+    panels: G,
+) {
     let column = b.g_copy(from);
     let to = b.g_copy(panels);
-    let [k_stride, n_stride] = [m.b_strides[0] as i64 * 4, m.b_strides[1] as i64 * 4];
+    let [k_stride, n_stride] = strides.map(|stride| stride as i64 * 4);
     let panel = |b: &mut Builder, n: usize| {
         let row = b.g_copy(column);
-        b.times(m.k, |b| {
-            if m.b_strides[1] == 1 {
+        b.times(k, |b| {
+            if strides[1] == 1 {
                 for at in (0..n).step_by(b.lanes()) {
                     let count = b.lanes().min(n - at);
                     let value = b.load_n(row, at as i32 * 4, count);
                     b.store_n(value, to, at as i32 * 4, count);
                 }
             } else {
-                let value = b.g_copy(row);
                 for at in 0..n {
-                    let x = b.load_n(value, 0, 1);
+                    // Operands end below 2 GiB, and so do these offsets.
+                    let x = b.load_n(row, (at as i64 * n_stride) as i32, 1);
                     b.store_n(x, to, at as i32 * 4, 1);
-                    b.g_advance(value, n_stride);
                 }
             }
             b.g_advance(row, k_stride);
@@ -135,9 +140,9 @@ fn pack_panels(b: &mut Builder, m: &MatMulKernel, from: G, panels: G) {
         });
         b.g_advance(column, n_stride * PANEL as i64);
     };
-    b.times(m.n / PANEL, |b| panel(b, PANEL));
-    if !m.n.is_multiple_of(PANEL) {
-        panel(b, m.n % PANEL);
+    b.times(n / PANEL, |b| panel(b, PANEL));
+    if !n.is_multiple_of(PANEL) {
+        panel(b, n % PANEL);
     }
 }
 

@@ -1,10 +1,10 @@
 //! Softmax over the middle of `[outer, len, inner]`: exponentials of the differences to the largest
 //! value, times the reciprocal of their sum. Operands: `x`, `out`.
 
-use super::reduce;
+use super::epilogue::{self, Constants};
 use super::sweep::chains;
 use super::{BuiltKernel, Target, begin, each_unit, each_vector, functions, indices, scaled};
-use crate::program::Reduction;
+use crate::program::Post;
 use crate::vir::{BinOp, Builder, FoldOp, G, GOp, V};
 
 /// Builds the kernel for `[outer, len, inner]`.
@@ -17,7 +17,7 @@ pub fn build([outer, len, inner]: [usize; 3], name: &str, target: &Target) -> Bu
             let x = b.g_bin(GOp::Add, x, offset);
             let out = params.operand(b, 1);
             let out = b.g_bin(GOp::Add, out, offset);
-            row(b, x, out, len);
+            row(b, x, out, len, &Before::default());
         });
     } else {
         each_unit(&mut b, params, |b, unit| {
@@ -80,10 +80,75 @@ fn column(b: &mut Builder, x: G, out: G, [len, inner]: [usize; 2], n: usize) {
     });
 }
 
-/// A contiguous row. `x` and `out` may be the same.
-pub fn row(b: &mut Builder, x: G, out: G, len: usize) {
+/// What is computed of each value of a row before its softmax.
+#[derive(Default)]
+pub struct Before<'a> {
+    /// The steps; the value that they make is kept in the row's own place.
+    pub steps: &'a [Post],
+    /// Address of each binary step's operand at the row's beginning, and whether it is one value for all.
+    pub operands: Vec<(G, bool)>,
+}
+
+/// The largest of a row's `len` values, in all lanes, after the steps before. A NaN may be passed over: the
+/// sum of the exponentials will be NaN all the same.
+fn largest(b: &mut Builder, x: G, len: usize, before: &Before) -> V {
     let lanes = b.lanes();
-    let largest = reduce::row(b, Reduction::Max, x, len);
+    let (whole, rest) = (len / lanes, len % lanes);
+    let width = chains(lanes).min(whole.max(1));
+    let best: Vec<V> = (0..width).map(|_| b.splat(f32::NEG_INFINITY)).collect();
+    let at = b.g_copy(x);
+    let operands: Vec<(G, bool)> =
+        before.operands.iter().map(|(g, one)| (b.g_copy(*g), *one)).collect();
+    let value = |b: &mut Builder, vector: usize, n: usize| {
+        let offset = (vector * lanes * 4) as i32;
+        let value = b.load_n(at, offset, n);
+        if before.steps.is_empty() {
+            return value;
+        }
+        let constants = &mut Constants::default();
+        let value =
+            epilogue::apply(b, before.steps, value, constants, |b, index, _| {
+                match operands[index] {
+                    (one, true) => b.broadcast(one, 0),
+                    (row, false) => b.load_n(row, offset, n),
+                }
+            });
+        b.store_n(value, at, offset, n);
+        value
+    };
+    let group = |b: &mut Builder, width: usize| {
+        b.interleaved(width, |b, i| {
+            let value = value(b, i, lanes);
+            b.bin_to(BinOp::Max, best[i], value, best[i]);
+        });
+        let bytes = (width * lanes * 4) as i64;
+        b.g_advance(at, bytes);
+        operands.iter().filter(|(_, one)| !one).for_each(|(row, _)| b.g_advance(*row, bytes));
+    };
+    b.times(whole / width, |b| group(b, width));
+    if whole % width > 0 {
+        group(b, whole % width);
+    }
+    if rest > 0 {
+        let value = value(b, 0, rest);
+        // Lanes without a value take the smallest.
+        let (mask, least) = (b.mask(rest), b.splat(f32::NEG_INFINITY));
+        let inside = b.bin(BinOp::And, value, mask);
+        let outside = b.bin(BinOp::And, least, mask);
+        let outside = b.bin(BinOp::Xor, outside, least);
+        let value = b.bin(BinOp::Or, inside, outside);
+        b.bin_to(BinOp::Max, best[0], value, best[0]);
+    }
+    for other in &best[1..] {
+        b.bin_to(BinOp::Max, best[0], *other, best[0]);
+    }
+    b.fold(FoldOp::Max, best[0])
+}
+
+/// A contiguous row. `x` and `out` may be the same, and are the same if there are steps before.
+pub fn row(b: &mut Builder, x: G, out: G, len: usize, before: &Before) {
+    let lanes = b.lanes();
+    let largest = largest(b, x, len, before);
     // Several vectors at a time, each with a sum of its own.
     let (whole, rest) = (len / lanes, len % lanes);
     let width = chains(lanes).min(whole.max(1));

@@ -148,6 +148,7 @@ pub fn run(kernel: &Kernel, operands: &[Vec<f32>]) -> Vec<f64> {
             epilogue(&m.epilogue, &mut out, 1, m.n, &operands[2..]);
             out
         }
+        Kernel::Attention(a) => attention(a, operands),
         Kernel::Map(m) => map(m, operands),
         Kernel::Pool(p) => {
             let mut out = pool(p, x);
@@ -299,6 +300,49 @@ fn matmul(m: &MatMulKernel, a: &[f32], b: &[f32]) -> Vec<f64> {
                     * f64::from(b[dot(&[k, index[1]], &m.b_strides)])
             };
             out.push((0..m.k).map(product).sum());
+        }
+    }
+    out
+}
+
+/// The whole output buffer; NaN where nothing is written.
+fn attention(a: &AttentionKernel, operands: &[Vec<f32>]) -> Vec<f64> {
+    let at = |i: usize, batch: &[usize], matrix: [usize; 2], strides: &[usize]| {
+        f64::from(operands[i][dot(batch, strides) + dot(&matrix, &strides[batch.len()..])])
+    };
+    let last: usize = {
+        let shape = a.batch.iter().chain([&a.queries, &a.out_width]);
+        shape.zip(&a.out).map(|(n, s)| (n - 1) * s).sum()
+    };
+    let mut out = vec![f64::NAN; last + 1];
+    for batch in indices(&a.batch) {
+        for query in 0..a.queries {
+            let score = |key: usize| {
+                let product =
+                    |c: usize| at(0, &batch, [query, c], &a.q) * at(1, &batch, [key, c], &a.k);
+                let mut score: f64 = (0..a.width).map(product).sum();
+                let mut next = 0;
+                for step in &a.steps {
+                    score = match *step {
+                        Post::Unary(f) => function(f, score),
+                        Post::Binary(op, _) => {
+                            let other = at(3 + next, &batch, [query, key], &a.operands[next]);
+                            next += 1;
+                            arithmetic(op, score, other)
+                        }
+                    };
+                }
+                score
+            };
+            let scores: Vec<f64> = (0..a.keys).map(score).collect();
+            let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let shares: Vec<f64> = scores.iter().map(|s| (s - largest).exp()).collect();
+            let sum: f64 = shares.iter().sum();
+            for column in 0..a.out_width {
+                let of = |key: usize| shares[key] / sum * at(2, &batch, [key, column], &a.v);
+                let place = dot(&batch, &a.out) + dot(&[query, column], &a.out[batch.len()..]);
+                out[place] = (0..a.keys).map(of).sum();
+            }
         }
     }
     out

@@ -1,0 +1,163 @@
+//! Attention, a few queries of one head at a time. Operands: `q`, `k`, `v`, `out`, then the steps'.
+//!
+//! A unit is a block of queries of one head. Keys and values of the head are packed into panels, as weights
+//! are, when a thread comes to it. The scores of the block are computed into scratch memory, become
+//! shares there row by row, and are multiplied with the values. Each value is computed by the same operations as by the
+//! kernels of the two products, of the steps and of the softmax, so it has the same bits.
+
+use super::gemm::{Destination, Gemm, Place, Runs, Split, tile_for};
+use super::matmul::pack_panels;
+use super::softmax::{self, Before};
+use super::{
+    BuiltKernel, PANEL, Params, Target, begin, block_size, each_unit, epilogue, equal,
+    equal_blocks, indices, round64, scaled,
+};
+use crate::program::{AttentionKernel, Post};
+use crate::vir::{Builder, Count, G, GImmOp, GOp};
+
+/// Offsets in the scratch memory.
+struct Layout {
+    keys: usize,
+    values: usize,
+    scores: usize,
+    bytes: usize,
+    /// Bytes between rows of scores: an odd number of cache lines, so that rows one above the other do
+    /// not meet in few sets of a cache.
+    row: usize,
+}
+
+impl Layout {
+    fn new(a: &AttentionKernel, rows: usize) -> Layout {
+        let panels = |k: usize, n: usize| n.div_ceil(PANEL) * k * PANEL * 4;
+        let row = (a.keys * 4).div_ceil(64) | 1;
+        let row = row * 64;
+        let values = panels(a.width, a.keys);
+        let scores = values + panels(a.keys, a.out_width);
+        Layout { keys: 0, values, scores, bytes: round64(scores + rows * row), row }
+    }
+}
+
+/// Builds the kernel.
+pub fn build(a: &AttentionKernel, name: &str, target: &Target) -> BuiltKernel {
+    let split = Split::new(a.queries, tile_for(target, a.queries, a.keys).0);
+    let (row_blocks, block) = equal_blocks(split.tiles(), a.rows.div_ceil(split.height));
+    let block_rows = (block * split.height).min(a.queries);
+    let layout = Layout::new(a, block_rows);
+    let axes = a.batch.len();
+    // Functions of the scores alone are applied to them in registers, short ones.
+    let unary = |post: &&Post| matches!(post, Post::Unary(_)) && !epilogue::is_heavy(&[**post]);
+    let (first, then) = a.steps.split_at(a.steps.iter().take_while(unary).count());
+    let product = |[k, n]: [usize; 2], a_stride: usize, out_stride: usize| Gemm {
+        n,
+        runs: Runs { loops: vec![], len: k },
+        a_stride: a_stride as i64,
+        out_stride: out_stride as i64,
+        bias: false,
+        epilogue: &[],
+        out: Destination::Operand(3),
+        tile: tile_for(target, a.queries, n),
+        unroll: target.unroll,
+        buffer: 0,
+        line_rows: block_rows,
+        streamed: false,
+    };
+    let scores = Gemm {
+        epilogue: first,
+        out: Destination::Scratch(layout.scores),
+        ..product([a.width, a.keys], a.q[axes] * 4, layout.row)
+    };
+    let mixed = product([a.keys, a.out_width], layout.row, a.out[axes] * 4);
+    let matrices: usize = a.batch.iter().product();
+
+    let (mut b, params) = begin(name, target);
+    each_unit(&mut b, params, |b, unit| {
+        let index = indices(b, unit, &[matrices, row_blocks]);
+        let leading = indices(b, index[0], &a.batch);
+        let matrix = |b: &mut Builder, base: G, strides: &[usize]| {
+            let at = b.g_copy(base);
+            for (i, stride) in leading.iter().zip(&strides[..axes]) {
+                if *stride > 0 {
+                    let bytes = scaled(b, *i, stride * 4);
+                    b.g_bin_to(GOp::Add, at, at, bytes);
+                }
+            }
+            at
+        };
+        // The panels are those of the unit before if it worked on the same head.
+        let zero = b.g_const(0);
+        let new_head = equal(b, index[1], zero);
+        let new_thread = equal(b, unit, params.begin);
+        let pack = b.g_bin(GOp::Max, new_head, new_thread);
+        let keys = b.g_imm(GImmOp::Add, params.scratch, layout.keys as i64);
+        let values = b.g_imm(GImmOp::Add, params.scratch, layout.values as i64);
+        b.when(pack, |b| {
+            let k = params.operand(b, 1);
+            let k = matrix(b, k, &a.k);
+            pack_panels(b, [a.width, a.keys], [a.k[axes + 1], a.k[axes]], k, keys);
+            let v = params.operand(b, 2);
+            let v = matrix(b, v, &a.v);
+            pack_panels(b, [a.keys, a.out_width], [a.v[axes], a.v[axes + 1]], v, values);
+        });
+
+        let first = scaled(b, index[1], block);
+        let count = block_size(b, first, block, split.tiles());
+        let tiles = split.block(b, first, count);
+        let lines = split.line(&tiles);
+        let multiply = |b: &mut Builder, gemm: &Gemm, a: G, w: G, out: G| {
+            let (passes, _) = gemm.passes(b.lanes());
+            let all = b.g_const(passes as i64);
+            let one = b.g_const(1);
+            let place = Place { a, w, out, channel: zero, image: None };
+            gemm.emit(b, params, place, lines, [zero, all, one]);
+        };
+        let q = params.operand(b, 0);
+        let q = matrix(b, q, &a.q);
+        let q = b.g_address(q, tiles.row, a.q[axes] as i64 * 4, 0);
+        multiply(b, &scores, q, keys, zero);
+
+        let operands = operands(b, a, params, tiles.row, matrix);
+        let high = scaled(b, tiles.high, split.height);
+        let low = scaled(b, tiles.low, split.height - 1);
+        let rows = b.g_bin(GOp::Add, high, low);
+        let row = b.g_imm(GImmOp::Add, params.scratch, layout.scores as i64);
+        let shares = b.g_copy(row);
+        let before = Before { steps: then, operands };
+        b.repeat(Count::Reg(rows), |b| {
+            softmax::row(b, row, row, a.keys, &before);
+            b.g_advance(row, layout.row as i64);
+            for ((at, _), strides) in before.operands.iter().zip(&a.operands) {
+                b.g_advance(*at, strides[axes] as i64 * 4);
+            }
+        });
+
+        let out = matrix(b, zero, &a.out);
+        let out = b.g_address(out, tiles.row, a.out[axes] as i64 * 4, 0);
+        multiply(b, &mixed, shares, values, out);
+    });
+    let scores = (matrices * a.queries * a.keys) as u64;
+    BuiltKernel {
+        function: b.finish(),
+        units: matrices * row_blocks,
+        scratch: layout.bytes,
+        cost: scores * (a.width + a.out_width) as u64 / 15
+            + scores * 3 / 2
+            + scores * epilogue::cost(&a.steps) / 1000,
+    }
+}
+
+/// Addresses of the steps' operands at the block's first row, and whether they are one value for a row.
+fn operands(
+    b: &mut Builder,
+    a: &AttentionKernel,
+    params: Params,
+    row: G,
+    matrix: impl Fn(&mut Builder, G, &[usize]) -> G,
+) -> Vec<(G, bool)> {
+    let axes = a.batch.len();
+    let one = |b: &mut Builder, (i, strides): (usize, &Vec<usize>)| {
+        let base = params.operand(b, 4 + i);
+        let at = matrix(b, base, strides);
+        (b.g_address(at, row, strides[axes] as i64 * 4, 0), strides[axes + 1] == 0)
+    };
+    a.operands.iter().enumerate().map(|operand| one(b, operand)).collect()
+}
