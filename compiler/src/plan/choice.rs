@@ -13,14 +13,14 @@ pub struct Choice {
     pub reason: String,
 }
 
-/// Ways to compute convolutions and what goes with them.
+/// Ways to compute convolutions, what goes with them, and attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// A 3x3 convolution by the sums of its definition.
     Plain,
     /// A 3x3 convolution by Winograd's algorithm with tiles of that many rows and columns.
     Winograd(usize),
-    /// Convolutions one after the other, each over its whole map.
+    /// One after the other: convolutions, each over its whole map; products of attention, each for all heads.
     StageByStage,
     /// Convolutions together, in bands of that many rows.
     DepthFirst(usize),
@@ -30,6 +30,8 @@ pub enum Way {
     GateOnMap,
     /// A gate over the weights that read the map.
     GateOnWeights,
+    /// Attention of one head after the other, so many queries at a time.
+    HeadByHead(usize),
 }
 
 impl fmt::Display for Way {
@@ -41,6 +43,8 @@ impl fmt::Display for Way {
             Way::FromRows => f.write_str("mean from sums of rows"),
             Way::GateOnMap => f.write_str("gate on the map"),
             Way::GateOnWeights => f.write_str("gate on the weights"),
+            Way::HeadByHead(1) => f.write_str("head by head, one query at a time"),
+            Way::HeadByHead(rows) => write!(f, "head by head, {rows} queries at a time"),
             Way::DepthFirst(1) => f.write_str("depth first, row by row"),
             Way::DepthFirst(rows) => write!(f, "depth first, bands of {rows} rows"),
         }

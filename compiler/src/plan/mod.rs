@@ -11,6 +11,7 @@
 //! | `view` | strided views |
 //! | `operand` | what an epilogue can address |
 //! | `weights` | items of the packed weights |
+//! | `attention` | what is computed head by head, with the scores in cache |
 //! | `chain` | which convolutions are computed together, band by band |
 //! | `excite` | means and gates of maps without reading the maps |
 //! | `winograd` | which convolutions are computed by Winograd's algorithm |
@@ -19,6 +20,7 @@
 //! | `text` | the text form |
 
 mod arena;
+mod attention;
 mod chain;
 mod choice;
 mod excite;
@@ -52,7 +54,7 @@ pub struct Plan {
     pub inputs: Vec<Port>,
     /// The caller's output buffers: the graph's outputs, then its features.
     pub outputs: Vec<Port>,
-    /// How convolutions for which there are several ways are computed.
+    /// How convolutions and attention for which there are several ways are computed.
     pub choices: Vec<Choice>,
 }
 
@@ -61,7 +63,8 @@ pub struct Plan {
 pub struct Options {
     /// Use Winograd's algorithm where it is estimated to be faster.
     pub winograd: bool,
-    /// Compute convolutions that follow each other depth first where it is estimated to be faster.
+    /// Compute convolutions that follow each other depth first where it is estimated to be faster, and attention
+    /// head by head.
     pub depth_first: bool,
 }
 

@@ -31,7 +31,7 @@ impl<'g> Lower<'g> {
 
     /// The value of an operand for a kernel that takes any strides: its dense copy, if another step
     /// has needed one already.
-    fn quickest(&mut self, id: NodeId) -> Result<View, PlanError> {
+    pub(super) fn quickest(&mut self, id: NodeId) -> Result<View, PlanError> {
         match self.dense.get(&id) {
             Some(copy) => Ok(copy.clone()),
             None => self.view(id),
@@ -122,7 +122,7 @@ impl<'g> Lower<'g> {
     }
 }
 
-fn step(post: &PostOp, class: Operand) -> Post {
+pub(super) fn step(post: &PostOp, class: Operand) -> Post {
     match post {
         PostOp::Unary(unary) => Post::Unary(function(*unary)),
         PostOp::Clamp { low, high } => Post::Unary(clamp(*low, *high)),

@@ -1,5 +1,6 @@
 //! Nodes to steps over buffers that have no place yet.
 
+mod attention;
 mod conv;
 mod elementwise;
 mod movement;
@@ -7,13 +8,14 @@ mod product;
 mod resize;
 mod rows;
 
+use super::attention::{self as pattern, Found};
 use super::choice::Choice;
 use super::view::{Root, View};
 use super::weights::{Content, Weights};
 use super::{Options, PlanError, Port};
 use netwright_codegen::program::Kernel;
 use netwright_ir::{Graph, NodeId, Op};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// An operand of a step.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +90,7 @@ pub(super) fn lower(graph: &Graph, options: &Options) -> Result<Lowered, PlanErr
         values: vec![None; graph.nodes.len()],
         dense: HashMap::new(),
         numbers: HashMap::new(),
+        attention: if options.depth_first { pattern::find(graph) } else { Found::default() },
         done: Lowered {
             kernels: Vec::new(),
             steps: Vec::new(),
@@ -104,8 +107,11 @@ pub(super) fn lower(graph: &Graph, options: &Options) -> Result<Lowered, PlanErr
         let shape = delivered(&View::dense(Root::Input(0), graph.shape(*id))).shape;
         lower.done.outputs.push(Port { name: name.clone(), shape });
     }
+    lower.done.choices.append(&mut lower.attention.refused);
+    let found = lower.attention.by_result.values();
+    let inside: HashSet<NodeId> = found.flat_map(|found| found.inside.iter().copied()).collect();
     for id in graph.ids() {
-        if !lower.known[id.index()] {
+        if !lower.known[id.index()] && !inside.contains(&id) {
             let view = lower.node(id)?;
             lower.values[id.index()] = Some(view);
         }
@@ -132,6 +138,8 @@ struct Lower<'g> {
     dense: HashMap<NodeId, View>,
     /// The number of each kernel.
     numbers: HashMap<Kernel, usize>,
+    /// What is computed head by head.
+    attention: Found,
     done: Lowered,
 }
 
@@ -141,6 +149,9 @@ impl Lower<'_> {
         let graph = self.graph;
         let node = graph.node(id);
         let shape = &node.shape;
+        if let Some(attention) = self.attention.by_result.remove(&id) {
+            return self.attention(id, &attention);
+        }
         let view = match &node.op {
             Op::Input => {
                 let nchw = delivered(&View::dense(Root::Input(0), shape)).shape;
