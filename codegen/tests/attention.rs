@@ -105,12 +105,14 @@ fn same_bits_as_steps(a: &AttentionKernel) {
 
 #[test]
 fn tokens_and_widths() {
-    for tokens in [1, 2, 5, 16, 17, 49] {
-        for width in [1, 3, 16, 20] {
+    for tokens in [1, 2, 17, 49] {
+        for width in [1, 16, 20] {
             check_blocks(&attention([2, 3, tokens, tokens, width, width], 1));
         }
     }
-    check_blocks(&attention([1, 2, 97, 97, 64, 64], 1));
+    check_blocks(&attention([1, 2, 67, 67, 64, 64], 1));
+    // Rows of many vectors.
+    check_blocks(&attention([1, 1, 9, 300, 8, 8], 1));
 }
 
 #[test]
@@ -144,7 +146,7 @@ fn scaling_bias_and_mask() {
         for first in 0..kinds.len() {
             let operands = (0..count).map(|i| kinds[(first + i) % kinds.len()].clone()).collect();
             check_blocks(&AttentionKernel { steps: steps.clone(), operands, ..plain.clone() });
-            if count == 0 {
+            if count < 2 {
                 break;
             }
         }

@@ -7,7 +7,7 @@
 
 use super::gemm::{Destination, Gemm, Place, Runs, Split, tile_for};
 use super::matmul::pack_panels;
-use super::softmax::{self, Before};
+use super::softmax::{self, Before, RowOperand};
 use super::{
     BuiltKernel, PANEL, Params, Target, begin, block_size, each_unit, epilogue, equal,
     equal_blocks, indices, round64, scaled,
@@ -90,18 +90,28 @@ pub fn build(a: &AttentionKernel, name: &str, target: &Target) -> BuiltKernel {
         let pack = b.g_bin(GOp::Max, new_head, new_thread);
         let keys = b.g_imm(GImmOp::Add, params.scratch, layout.keys as i64);
         let values = b.g_imm(GImmOp::Add, params.scratch, layout.values as i64);
-        b.when(pack, |b| {
-            let k = params.operand(b, 1);
-            let k = matrix(b, k, &a.k);
-            pack_panels(b, [a.width, a.keys], [a.k[axes + 1], a.k[axes]], k, keys);
-            let v = params.operand(b, 2);
-            let v = matrix(b, v, &a.v);
-            pack_panels(b, [a.keys, a.out_width], [a.v[axes], a.v[axes + 1]], v, values);
-        });
-
         let first = scaled(b, index[1], block);
         let count = block_size(b, first, block, split.tiles());
         let tiles = split.block(b, first, count);
+        let high = scaled(b, tiles.high, split.height);
+        let low = scaled(b, tiles.low, split.height - 1);
+        let rows = b.g_bin(GOp::Add, high, low);
+        let [q, k, v] = [(0, &a.q), (1, &a.k), (2, &a.v)].map(|(i, strides)| {
+            let base = params.operand(b, i);
+            matrix(b, base, strides)
+        });
+        let q = b.g_address(q, tiles.row, a.q[axes] as i64 * 4, 0);
+        b.when(pack, |b| {
+            let all = Count::Static(a.keys as u32);
+            fetch(b, k, all, &a.k, a.width);
+            fetch(b, v, all, &a.v, a.out_width);
+        });
+        fetch(b, q, Count::Reg(rows), &a.q, a.width);
+        b.when(pack, |b| {
+            pack_panels(b, [a.width, a.keys], [a.k[axes + 1], a.k[axes]], k, keys);
+            pack_panels(b, [a.keys, a.out_width], [a.v[axes], a.v[axes + 1]], v, values);
+        });
+
         let lines = split.line(&tiles);
         let multiply = |b: &mut Builder, gemm: &Gemm, a: G, w: G, out: G| {
             let (passes, _) = gemm.passes(b.lanes());
@@ -110,25 +120,13 @@ pub fn build(a: &AttentionKernel, name: &str, target: &Target) -> BuiltKernel {
             let place = Place { a, w, out, channel: zero, image: None };
             gemm.emit(b, params, place, lines, [zero, all, one]);
         };
-        let q = params.operand(b, 0);
-        let q = matrix(b, q, &a.q);
-        let q = b.g_address(q, tiles.row, a.q[axes] as i64 * 4, 0);
         multiply(b, &scores, q, keys, zero);
 
         let operands = operands(b, a, params, tiles.row, matrix);
-        let high = scaled(b, tiles.high, split.height);
-        let low = scaled(b, tiles.low, split.height - 1);
-        let rows = b.g_bin(GOp::Add, high, low);
-        let row = b.g_imm(GImmOp::Add, params.scratch, layout.scores as i64);
-        let shares = b.g_copy(row);
-        let before = Before { steps: then, operands };
-        b.repeat(Count::Reg(rows), |b| {
-            softmax::row(b, row, row, a.keys, &before);
-            b.g_advance(row, layout.row as i64);
-            for ((at, _), strides) in before.operands.iter().zip(&a.operands) {
-                b.g_advance(*at, strides[axes] as i64 * 4);
-            }
-        });
+        let shares = b.g_imm(GImmOp::Add, params.scratch, layout.scores as i64);
+        let rows =
+            softmax::Rows { x: shares, out: shares, stride: layout.row, count: rows, len: a.keys };
+        softmax::emit(b, rows, &Before { steps: then, operands });
 
         let out = matrix(b, zero, &a.out);
         let out = b.g_address(out, tiles.row, a.out[axes] as i64 * 4, 0);
@@ -145,19 +143,38 @@ pub fn build(a: &AttentionKernel, name: &str, target: &Target) -> BuiltKernel {
     }
 }
 
-/// Addresses of the steps' operands at the block's first row, and whether they are one value for a row.
+/// Asks for the rows of a matrix ahead. They are short and far apart, as heads lie side by side, so that
+/// processors do not see them coming: 64 windows of 3 heads of 49 rows of 32 values take 1.13 ms for 1.21 (Zen 3).
+fn fetch(b: &mut Builder, from: G, rows: Count, strides: &[usize], width: usize) {
+    let [.., row, column] = *strides else { return };
+    if column != 1 {
+        return;
+    }
+    // Rows that begin within a cache line may reach into another.
+    let whole = strides[..strides.len() - 1].iter().all(|stride| stride.is_multiple_of(16));
+    let lines = (width + if whole { 0 } else { 15 }).div_ceil(16);
+    let at = b.g_copy(from);
+    b.repeat(rows, |b| {
+        (0..lines).for_each(|line| b.prefetch(at, line as i32 * 64));
+        b.g_advance(at, row as i64 * 4);
+    });
+}
+
+/// The steps' operands from the block's first row on.
 fn operands(
     b: &mut Builder,
     a: &AttentionKernel,
     params: Params,
     row: G,
     matrix: impl Fn(&mut Builder, G, &[usize]) -> G,
-) -> Vec<(G, bool)> {
+) -> Vec<RowOperand> {
     let axes = a.batch.len();
     let one = |b: &mut Builder, (i, strides): (usize, &Vec<usize>)| {
         let base = params.operand(b, 4 + i);
         let at = matrix(b, base, strides);
-        (b.g_address(at, row, strides[axes] as i64 * 4, 0), strides[axes + 1] == 0)
+        let stride = strides[axes] * 4;
+        let at = b.g_address(at, row, stride as i64, 0);
+        RowOperand { at, stride, one: strides[axes + 1] == 0 }
     };
     a.operands.iter().enumerate().map(|operand| one(b, operand)).collect()
 }
