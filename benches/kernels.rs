@@ -256,6 +256,36 @@ fn attention(bencher: Bencher, case: &Case) {
     case.run(bencher);
 }
 
+/// Whole attention, head by head, in blocks of as many queries as the planner takes.
+fn heads() -> Vec<Case> {
+    let shapes =
+        [(1, 197, 3, 64, 31), (1, 197, 12, 64, 31), (64, 49, 3, 32, 49), (4, 256, 4, 36, 24)];
+    let case = |(windows, tokens, heads, width, rows): (usize, usize, usize, usize, usize)| {
+        let row = 3 * heads * width;
+        let part = vec![tokens * row, width, row, 1];
+        Case(Kernel::Attention(AttentionKernel {
+            batch: vec![windows, heads],
+            queries: tokens,
+            keys: tokens,
+            width,
+            out_width: width,
+            q: part.clone(),
+            k: part.clone(),
+            v: part,
+            out: vec![tokens * heads * width, width, heads * width, 1],
+            steps: vec![Post::Unary(Function::Affine { mul: 0.125f32.to_bits(), add: 0 })],
+            operands: vec![],
+            rows,
+        }))
+    };
+    shapes.map(case).into()
+}
+
+#[divan::bench(args = heads())]
+fn attention_by_heads(bencher: Bencher, case: &Case) {
+    case.run(bencher);
+}
+
 fn softmaxes() -> Vec<Case> {
     let shapes = [(3 * 197, 197), (64 * 3 * 49, 49), (16 * 256, 256)];
     shapes.map(|(outer, len)| Case(Kernel::Softmax { outer, len, inner: 1 })).into()

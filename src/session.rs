@@ -42,7 +42,8 @@ pub struct RunOptions {
     pub features: bool,
     /// Use Winograd's algorithm for 3x3 convolutions where it is faster.
     pub winograd: bool,
-    /// Compute convolutions that follow each other depth first where it is estimated to be faster.
+    /// Compute convolutions that follow each other depth first where it is estimated to be faster, and attention
+    /// head by head.
     pub depth_first: bool,
     /// Pack weights after compiling instead of meanwhile, so that the time of each is its own.
     pub separate: bool,

@@ -48,7 +48,8 @@ pub struct BuildOptions {
     pub external_weights: bool,
     /// Use Winograd's algorithm where it is estimated to be faster; its weights are larger.
     pub winograd: bool,
-    /// Compute convolutions that follow each other depth first where it is estimated to be faster.
+    /// Compute convolutions that follow each other depth first where it is estimated to be faster, and attention
+    /// head by head.
     pub depth_first: bool,
     /// Store packed weights as halves; the arithmetic stays `f32`.
     pub half: Option<Half>,

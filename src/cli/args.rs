@@ -51,8 +51,8 @@ pub struct MachineArgs {
     /// smaller rounding errors
     #[arg(long)]
     pub no_winograd: bool,
-    /// Compute each convolution over its whole map before the next, never several of them band by band: with larger
-    /// workspace
+    /// Compute each convolution over its whole map before the next, never several of them band by band, and the scores
+    /// of all heads of attention before their softmax, never head by head: with larger workspace
     #[arg(long)]
     pub no_depth_first: bool,
 }

@@ -70,7 +70,8 @@ pub struct Options {
     /// Use Winograd's algorithm for 3x3 convolutions where it is estimated to be faster. It needs more
     /// memory for weights, and its rounding errors are larger.
     pub winograd: bool,
-    /// Compute convolutions that follow each other depth first where it is estimated to be faster.
+    /// Compute convolutions that follow each other depth first where it is estimated to be faster, and attention
+    /// head by head.
     pub depth_first: bool,
     /// Check the graph after each pass.
     pub verify: bool,

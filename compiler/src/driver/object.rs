@@ -21,7 +21,8 @@ pub struct ObjectRequest {
     pub object: ObjectOptions,
     /// Use Winograd's algorithm where it is estimated to be faster; its weights are larger.
     pub winograd: bool,
-    /// Compute convolutions that follow each other depth first where it is estimated to be faster.
+    /// Compute convolutions that follow each other depth first where it is estimated to be faster, and attention
+    /// head by head.
     pub depth_first: bool,
     /// Store packed weights in this format; `None`: as `f32`.
     pub half: Option<Half>,
