@@ -35,6 +35,10 @@ pub fn run(args: &ExplainArgs) -> Outcome {
         program.steps.len(),
         program.kernels.len()
     )?;
+    if program.rounds > 1 {
+        let images = args.batch as usize / program.rounds;
+        writeln!(out, "computed in {} rounds, {images} of the images in each", program.rounds)?;
+    }
     writeln!(out, "\nFusions\n")?;
     fusions(&fused.log).write(&mut out)?;
     writeln!(out, "\nWhat runs\n")?;

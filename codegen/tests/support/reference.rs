@@ -324,6 +324,7 @@ fn attention(a: &AttentionKernel, operands: &[Vec<f32>]) -> Vec<f64> {
                 let mut next = 0;
                 for step in &a.steps {
                     score = match *step {
+                        Post::RowSums => score,
                         Post::Unary(f) => function(f, score),
                         Post::Binary(op, _) => {
                             let other = at(3 + next, &batch, [query, key], &a.operands[next]);
