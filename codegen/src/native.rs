@@ -87,7 +87,7 @@ impl Leaves {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Linked {
     pub function: FuncId,
-    units: usize,
+    pub units: usize,
     /// Bytes of scratch memory that a thread needs.
     pub scratch: usize,
     cost: u64,

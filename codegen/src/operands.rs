@@ -346,6 +346,9 @@ fn check_matmul(m: &MatMulKernel) -> Checked<()> {
 }
 
 fn check_attention(a: &AttentionKernel) -> Checked<()> {
+    if a.steps.contains(&Post::RowSums) {
+        return Err("sums of rows are not the last of a convolution".into());
+    }
     positive(&a.batch)?;
     positive(&[a.queries, a.keys, a.width, a.out_width, a.rows])?;
     let binary = a.steps.iter().filter(|s| matches!(s, Post::Binary(..))).count();

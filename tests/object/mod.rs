@@ -1,11 +1,14 @@
 //! Building objects and linking them with C, for the tests of `netwright build`.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod tools;
+
 use netwright::build::{Build, BuildOptions};
 use netwright::{Network, Options, RunOptions, Session, Spec, Weights};
 use netwright_compiler::weights::image;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
+pub use tools::*;
 
 /// The networks that objects are checked with: spec, resolution for slow ways of running.
 pub const NETWORKS: [(&str, &str); 7] = [
@@ -62,37 +65,6 @@ pub fn bytes(values: &[f32]) -> Vec<u8> {
 pub fn floats(path: &Path) -> Vec<f32> {
     let bytes = std::fs::read(path).expect("a file of floats");
     bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
-}
-
-/// Whether a program can be started. Where it cannot, says so: the test is then passed over.
-pub fn there_is(program: &str) -> bool {
-    let there = Command::new(program).arg("--version").output().is_ok();
-    if !there {
-        eprintln!("SKIPPED: there is no `{program}` on this machine");
-    }
-    there
-}
-
-/// Runs a program, which must succeed.
-#[track_caller]
-pub fn succeeds(command: &mut Command) -> Output {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\n{}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    output
-}
-
-/// Flags with which everything that is written must compile silently.
-pub const STRICT: [&str; 5] = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"];
-
-/// Compiles and links C in a folder; warnings are errors.
-pub fn compile(compiler: &str, folder: &Path, arguments: &[&str]) {
-    succeeds(Command::new(compiler).args(arguments).current_dir(folder));
 }
 
 /// Links and runs `tests/c/check.c`, and gives the outputs.

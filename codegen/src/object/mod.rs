@@ -128,9 +128,25 @@ impl ObjectOptions {
     }
 }
 
+/// The function of a kernel in an object: `symbol(operands, begin, end, scratch)` computes the units
+/// `begin .. end`. Its symbol is local to the object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelFunction {
+    /// The instruction set that it needs.
+    pub level: Level,
+    /// Its symbol.
+    pub symbol: String,
+    /// Number of units.
+    pub units: usize,
+    /// Bytes of scratch memory, aligned to 64 bytes.
+    pub scratch: usize,
+}
+
 /// An object file in memory, and its numbers.
 pub struct ObjectFile {
     object: Object<'static>,
+    /// The functions of the program's kernels, in its order, for each level.
+    pub kernels: Vec<KernelFunction>,
     /// Bytes of code, constants included, for each level.
     pub code: Vec<(Level, usize)>,
     /// Bytes of everything else: weights, tables.
@@ -187,6 +203,7 @@ pub fn build(
     let mut module = Writer::new(program, options, portable.isa.clone())?;
     let mut levels = Vec::new();
     let (mut code, mut scratch) = (Vec::new(), 0);
+    let mut symbols = Vec::new();
     let leaves = Leaves::new(program);
     for &level in &options.levels {
         let prefix = format!("{}_{}", program.name, level.name());
@@ -204,6 +221,15 @@ pub fn build(
         let (entry, scratch_of) = module.define(&prefix, |own| {
             let linked = native::link(own, program, &leaves, &kernels, &functions)?;
             let scratch = linked.iter().map(|kernel| kernel.scratch).max().unwrap_or(0);
+            symbols.extend(linked.iter().map(|kernel| {
+                let declared = own.module.declarations().get_function_decl(kernel.function);
+                KernelFunction {
+                    level,
+                    symbol: declared.linkage_name(kernel.function).into_owned(),
+                    units: kernel.units,
+                    scratch: kernel.scratch,
+                }
+            }));
             let steps = native::step_codes(program, &linked, options.share_from_ns);
             Ok((entry::define(own, program, &steps, scratch)?, scratch))
         })?;
@@ -239,6 +265,7 @@ pub fn build(
     let object = module.finish(weights_data.map(|id| (id, weights)), &options.comment)?;
     Ok(ObjectFile {
         object,
+        kernels: symbols,
         code,
         data_bytes: if external.is_some() { 0 } else { weights.len() },
         arena: program.arena_bytes.next_multiple_of(ALIGN),

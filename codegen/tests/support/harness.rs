@@ -1,7 +1,7 @@
 //! Runs one kernel on every back end, in guarded memory, with several numbers of threads.
 
+use super::case::Case;
 use super::guard::{Guarded, Side};
-use super::reference;
 use netwright_codegen::jit::{Backend, CompileOptions, CompiledProgram, compile};
 use netwright_codegen::operands::{Role, operands};
 use netwright_codegen::pack::{pack, packed_bytes};
@@ -159,7 +159,7 @@ pub fn run(kernel: &Kernel, values: &[Vec<f32>], backend: Emitter) -> Vec<f32> {
 }
 
 /// Inputs, and packed weights.
-fn split(kernel: &Kernel, values: &[Vec<f32>]) -> (Vec<Vec<f32>>, Vec<u8>) {
+pub fn split(kernel: &Kernel, values: &[Vec<f32>]) -> (Vec<Vec<f32>>, Vec<u8>) {
     let mut inputs = values.to_vec();
     let mut weights = vec![];
     match kernel {
@@ -216,17 +216,5 @@ pub fn check(kernel: Kernel) {
 
 /// Checks a kernel on given operands; `tolerance` is relative to `1 + |expected|`.
 pub fn check_values(kernel: &Kernel, values: &[Vec<f32>], tolerance: f64) {
-    let expected = reference::run(kernel, values);
-    for backend in backends() {
-        let out = run(kernel, values, backend);
-        assert_eq!(out.len(), expected.len());
-        for (i, (got, want)) in out.iter().zip(&expected).enumerate() {
-            let got = f64::from(*got);
-            let same = got == *want || got.is_nan() && want.is_nan();
-            assert!(
-                same || (got - want).abs() <= tolerance * (1.0 + want.abs()),
-                "value {i} is {got} instead of {want}; {backend:?} {kernel:?}"
-            );
-        }
-    }
+    Case::new(kernel, values, tolerance).check();
 }

@@ -1,9 +1,7 @@
 //! Convolutions and linear layers against plain loops.
 
-mod support;
-
+use crate::cases::{Cases, groups};
 use netwright_codegen::program::*;
-use support::harness::check;
 
 fn conv(input: [usize; 4], out_c: usize, kernel: usize, stride: usize, pad: usize) -> ConvKernel {
     let size = |n: usize| (n + 2 * pad - kernel) / stride + 1;
@@ -34,8 +32,7 @@ const SILU: Post = Post::Unary(Function::Silu);
 const RESIDUAL: Post = Post::Binary(Arithmetic::Add, Operand::Full);
 const GATE: Post = Post::Binary(Arithmetic::Mul, Operand::ImageChannel);
 
-#[test]
-fn pointwise_sizes() {
+fn pointwise_sizes(cases: &mut Cases) {
     for (pixels, inputs, outputs) in [
         (1, 1, 1),
         (1, 7, 3),
@@ -51,18 +48,16 @@ fn pointwise_sizes() {
         (49, 20, 56),
         (97, 3, 129),
     ] {
-        check(Kernel::Conv(conv([1, 1, pixels, inputs], outputs, 1, 1, 0)));
+        cases.add(Kernel::Conv(conv([1, 1, pixels, inputs], outputs, 1, 1, 0)));
     }
 }
 
-#[test]
-fn pointwise_with_large_weights() {
-    check(Kernel::Conv(conv([1, 7, 7, 300], 260, 1, 1, 0)));
-    check(Kernel::Conv(conv([2, 11, 13, 300], 260, 1, 1, 0)));
+fn pointwise_with_large_weights(cases: &mut Cases) {
+    cases.add(Kernel::Conv(conv([1, 7, 7, 300], 260, 1, 1, 0)));
+    cases.add(Kernel::Conv(conv([2, 11, 13, 300], 260, 1, 1, 0)));
 }
 
-#[test]
-fn pointwise_epilogues() {
+fn pointwise_epilogues(cases: &mut Cases) {
     for epilogue in [
         vec![RELU6],
         vec![RESIDUAL],
@@ -72,7 +67,7 @@ fn pointwise_epilogues() {
         vec![Post::Binary(Arithmetic::Sub, Operand::Scalar), Post::Unary(Function::Gelu)],
     ] {
         for input in [[1, 5, 7, 19], [3, 3, 5, 8], [2, 1, 1, 20]] {
-            check(Kernel::Conv(ConvKernel {
+            cases.add(Kernel::Conv(ConvKernel {
                 epilogue: epilogue.clone(),
                 ..conv(input, 37, 1, 1, 0)
             }));
@@ -80,8 +75,7 @@ fn pointwise_epilogues() {
     }
 }
 
-#[test]
-fn windows() {
+fn windows(cases: &mut Cases) {
     for (size, kernel, stride, pad) in [
         ([1, 5, 5, 3], 3, 1, 1),
         ([1, 9, 11, 4], 3, 2, 1),
@@ -95,31 +89,29 @@ fn windows() {
         ([1, 1, 1, 4], 3, 1, 1),
         ([1, 40, 6, 70], 3, 1, 1),
     ] {
-        check(Kernel::Conv(conv(size, 18, kernel, stride, pad)));
-        check(Kernel::Conv(ConvKernel {
+        cases.add(Kernel::Conv(conv(size, 18, kernel, stride, pad)));
+        cases.add(Kernel::Conv(ConvKernel {
             epilogue: vec![RESIDUAL, SILU, GATE],
             ..conv(size, 5, kernel, stride, pad)
         }));
     }
 }
 
-#[test]
-fn windows_with_large_weights() {
-    check(Kernel::Conv(conv([2, 7, 7, 64], 130, 3, 1, 1)));
-    check(Kernel::Conv(conv([1, 13, 5, 96], 80, 3, 2, 1)));
+fn windows_with_large_weights(cases: &mut Cases) {
+    cases.add(Kernel::Conv(conv([2, 7, 7, 64], 130, 3, 1, 1)));
+    cases.add(Kernel::Conv(conv([1, 13, 5, 96], 80, 3, 2, 1)));
 }
 
-#[test]
-fn uneven_geometry() {
+fn uneven_geometry(cases: &mut Cases) {
     // Windows over the lower and right border only, as TensorFlow's SAME has at step 2.
-    check(Kernel::Conv(ConvKernel {
+    cases.add(Kernel::Conv(ConvKernel {
         out_h: 4,
         out_w: 5,
         pad: [0, 1],
         ..conv([1, 8, 10, 6], 9, 3, 2, 1)
     }));
     // Steps, dilations, borders and windows that differ by axis.
-    check(Kernel::Conv(ConvKernel {
+    cases.add(Kernel::Conv(ConvKernel {
         kernel: [3, 2],
         stride: [1, 2],
         pad: [2, 1],
@@ -129,7 +121,7 @@ fn uneven_geometry() {
         ..conv([2, 9, 11, 7], 20, 3, 1, 1)
     }));
     // Windows that see nothing but border.
-    check(Kernel::Conv(ConvKernel {
+    cases.add(Kernel::Conv(ConvKernel {
         pad: [5, 5],
         out_h: 12,
         out_w: 12,
@@ -137,8 +129,7 @@ fn uneven_geometry() {
     }));
 }
 
-#[test]
-fn planar_images() {
+fn planar_images(cases: &mut Cases) {
     for (size, kernel, stride, pad) in [
         ([1, 9, 9, 3], 3, 2, 1),
         ([2, 16, 13, 3], 7, 2, 3),
@@ -146,7 +137,7 @@ fn planar_images() {
         ([1, 8, 8, 3], 4, 4, 0),
         ([1, 5, 6, 4], 1, 1, 0),
     ] {
-        check(Kernel::Conv(ConvKernel {
+        cases.add(Kernel::Conv(ConvKernel {
             input_nchw: true,
             epilogue: vec![RELU6],
             ..conv(size, 19, kernel, stride, pad)
@@ -154,12 +145,11 @@ fn planar_images() {
     }
 }
 
-#[test]
-fn groups() {
+fn groups(cases: &mut Cases) {
     for (inputs, outputs, groups) in [(8, 8, 2), (12, 36, 3), (64, 64, 4), (10, 20, 10), (6, 34, 2)]
     {
         for (kernel, pad) in [(1, 0), (3, 1)] {
-            check(Kernel::Conv(ConvKernel {
+            cases.add(Kernel::Conv(ConvKernel {
                 groups,
                 epilogue: vec![Post::Binary(Arithmetic::Add, Operand::Channel), RESIDUAL],
                 ..conv([2, 6, 7, inputs], outputs, kernel, 1, pad)
@@ -168,8 +158,7 @@ fn groups() {
     }
 }
 
-#[test]
-fn depthwise_sizes() {
+fn depthwise_sizes(cases: &mut Cases) {
     for channels in [2, 3, 4, 7, 8, 16, 20, 33, 40] {
         for (size, kernel, stride, pad) in [
             ([7, 7], 3, 1, 1),
@@ -179,22 +168,61 @@ fn depthwise_sizes() {
             ([8, 24], 5, 2, 2),
             ([6, 11], 7, 1, 3),
         ] {
-            check(Kernel::Conv(depthwise([1, size[0], size[1], channels], kernel, stride, pad)));
+            cases.add(Kernel::Conv(depthwise(
+                [1, size[0], size[1], channels],
+                kernel,
+                stride,
+                pad,
+            )));
         }
     }
 }
 
-#[test]
-fn depthwise_with_sums_of_its_rows() {
+fn depthwise_with_sums_of_its_rows(cases: &mut Cases) {
     let channel = Post::Binary(Arithmetic::Add, Operand::Channel);
     for posts in [&[][..], &[RELU6], &[SILU], &[GATE, SILU], &[channel], &[SILU, RESIDUAL]] {
         for input in [[1, 7, 7, 40], [2, 9, 19, 21], [1, 5, 30, 16], [3, 1, 1, 3]] {
             let epilogue = posts.iter().copied().chain([Post::RowSums]).collect();
-            check(Kernel::Conv(ConvKernel { epilogue, ..depthwise(input, 3, 1, 1) }));
+            cases.add(Kernel::Conv(ConvKernel { epilogue, ..depthwise(input, 3, 1, 1) }));
         }
     }
     let epilogue = vec![SILU, Post::RowSums];
-    check(Kernel::Conv(ConvKernel { epilogue, ..depthwise([1, 11, 12, 24], 5, 2, 2) }));
+    cases.add(Kernel::Conv(ConvKernel { epilogue, ..depthwise([1, 11, 12, 24], 5, 2, 2) }));
+}
+
+fn depthwise_geometry_and_epilogues(cases: &mut Cases) {
+    for epilogue in [vec![RELU6], vec![SILU, GATE], vec![RESIDUAL, SILU, RESIDUAL]] {
+        cases.add(Kernel::Conv(ConvKernel { epilogue, ..depthwise([2, 9, 19, 21], 3, 1, 1) }));
+    }
+    let base = depthwise([1, 9, 23, 18], 3, 1, 1);
+    cases.add(Kernel::Conv(ConvKernel { dilation: [2, 2], pad: [2, 2], ..base.clone() }));
+    cases.add(Kernel::Conv(ConvKernel { dilation: [3, 4], pad: [1, 7], ..base.clone() }));
+    cases.add(Kernel::Conv(ConvKernel { dilation: [1, 40], pad: [1, 40], ..base.clone() }));
+    cases.add(Kernel::Conv(ConvKernel { kernel: [5, 1], pad: [2, 0], ..base.clone() }));
+    cases.add(Kernel::Conv(ConvKernel { kernel: [1, 17], pad: [0, 8], ..base.clone() }));
+    cases.add(Kernel::Conv(ConvKernel {
+        out_h: 4,
+        out_w: 11,
+        stride: [2, 2],
+        pad: [0, 0],
+        ..base.clone()
+    }));
+    cases.add(Kernel::Conv(ConvKernel { pad: [12, 30], out_h: 12, out_w: 40, ..base }));
+    cases.add(Kernel::Conv(ConvKernel { input_nchw: true, ..depthwise([2, 9, 8, 5], 3, 1, 1) }));
+}
+
+groups! {
+    pointwise_sizes
+    pointwise_with_large_weights
+    pointwise_epilogues
+    windows
+    windows_with_large_weights
+    uneven_geometry
+    planar_images
+    groups
+    depthwise_sizes
+    depthwise_with_sums_of_its_rows
+    depthwise_geometry_and_epilogues
 }
 
 #[test]
@@ -209,26 +237,4 @@ fn only_depthwise_convolutions_sum_their_rows() {
     assert!(fails(Kernel::Conv(early)).contains("not the last"));
     let map = MapKernel { shape: vec![4], strides: vec![vec![1]], steps: sums };
     assert!(fails(Kernel::Map(map)).contains("not the last"));
-}
-
-#[test]
-fn depthwise_geometry_and_epilogues() {
-    for epilogue in [vec![RELU6], vec![SILU, GATE], vec![RESIDUAL, SILU, RESIDUAL]] {
-        check(Kernel::Conv(ConvKernel { epilogue, ..depthwise([2, 9, 19, 21], 3, 1, 1) }));
-    }
-    let base = depthwise([1, 9, 23, 18], 3, 1, 1);
-    check(Kernel::Conv(ConvKernel { dilation: [2, 2], pad: [2, 2], ..base.clone() }));
-    check(Kernel::Conv(ConvKernel { dilation: [3, 4], pad: [1, 7], ..base.clone() }));
-    check(Kernel::Conv(ConvKernel { dilation: [1, 40], pad: [1, 40], ..base.clone() }));
-    check(Kernel::Conv(ConvKernel { kernel: [5, 1], pad: [2, 0], ..base.clone() }));
-    check(Kernel::Conv(ConvKernel { kernel: [1, 17], pad: [0, 8], ..base.clone() }));
-    check(Kernel::Conv(ConvKernel {
-        out_h: 4,
-        out_w: 11,
-        stride: [2, 2],
-        pad: [0, 0],
-        ..base.clone()
-    }));
-    check(Kernel::Conv(ConvKernel { pad: [12, 30], out_h: 12, out_w: 40, ..base }));
-    check(Kernel::Conv(ConvKernel { input_nchw: true, ..depthwise([2, 9, 8, 5], 3, 1, 1) }));
 }

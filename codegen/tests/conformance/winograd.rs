@@ -1,9 +1,8 @@
 //! Winograd's algorithm against plain loops.
 
-mod support;
-
+use crate::cases::{Cases, groups};
+use crate::support::harness::random_operands;
 use netwright_codegen::program::*;
-use support::harness::{check_values, random_operands};
 
 fn conv(input: [usize; 4], out_c: usize, pad: usize) -> ConvKernel {
     ConvKernel {
@@ -27,11 +26,11 @@ fn conv(input: [usize; 4], out_c: usize, pad: usize) -> ConvKernel {
 /// Checks a convolution with both sizes of tiles. The transforms sum values up to 100 times (tiles
 /// of 4) or 4 times (of 2) as large as a window's, which then cancel; so the error is relative to the
 /// size of the sums, which is the square root of the number of channels for these operands.
-fn check(conv: ConvKernel) {
+fn add(cases: &mut Cases, conv: ConvKernel) {
     for (tile, error) in [(2, 2e-6), (4, 1e-5)] {
         let tolerance = error * (1.0 + (conv.in_c as f64).sqrt());
         let kernel = Kernel::Winograd(WinogradKernel { conv: conv.clone(), tile });
-        check_values(&kernel, &random_operands(&kernel), tolerance);
+        cases.add_values(&kernel, &random_operands(&kernel), tolerance);
     }
 }
 
@@ -39,19 +38,17 @@ const SILU: Post = Post::Unary(Function::Silu);
 const RESIDUAL: Post = Post::Binary(Arithmetic::Add, Operand::Full);
 const GATE: Post = Post::Binary(Arithmetic::Mul, Operand::ImageChannel);
 
-#[test]
-fn sizes_of_maps() {
+fn sizes_of_maps(cases: &mut Cases) {
     for size in
         [[1, 1], [1, 7], [2, 2], [3, 5], [4, 4], [5, 3], [7, 7], [8, 8], [9, 18], [33, 4], [2, 97]]
     {
         for batch in [1, 3] {
-            check(conv([batch, size[0], size[1], 8], 16, 1));
+            add(cases, conv([batch, size[0], size[1], 8], 16, 1));
         }
     }
 }
 
-#[test]
-fn numbers_of_channels() {
+fn numbers_of_channels(cases: &mut Cases) {
     for (inputs, outputs) in [
         (1, 1),
         (3, 5),
@@ -64,31 +61,28 @@ fn numbers_of_channels() {
         (40, 56),
         (64, 70),
     ] {
-        check(conv([1, 6, 9, inputs], outputs, 1));
+        add(cases, conv([1, 6, 9, inputs], outputs, 1));
     }
 }
 
-#[test]
-fn borders() {
+fn borders(cases: &mut Cases) {
     for pad in [0, 1, 2, 5] {
-        check(conv([2, 5, 6, 10], 12, pad));
+        add(cases, conv([2, 5, 6, 10], 12, pad));
     }
     // Different above and to the left, and below and to the right; windows of nothing but border.
     for (pad, size) in [([0, 1], [6, 7]), ([2, 0], [8, 5]), ([1, 1], [3, 4]), ([9, 6], [13, 19])] {
-        check(ConvKernel { pad, out_h: size[0], out_w: size[1], ..conv([1, 6, 7, 5], 18, 1) });
+        add(cases, ConvKernel { pad, out_h: size[0], out_w: size[1], ..conv([1, 6, 7, 5], 18, 1) });
     }
 }
 
-#[test]
-fn several_blocks_and_chunks() {
-    check(conv([1, 28, 30, 40], 24, 1));
-    check(conv([1, 7, 7, 300], 90, 1));
-    check(conv([2, 14, 13, 130], 200, 1));
-    check(conv([5, 7, 7, 64], 64, 1));
+fn several_blocks_and_chunks(cases: &mut Cases) {
+    add(cases, conv([1, 28, 30, 40], 24, 1));
+    add(cases, conv([1, 7, 7, 300], 90, 1));
+    add(cases, conv([2, 14, 13, 130], 200, 1));
+    add(cases, conv([5, 7, 7, 64], 64, 1));
 }
 
-#[test]
-fn epilogues() {
+fn epilogues(cases: &mut Cases) {
     for epilogue in [
         vec![Post::Unary(Function::Relu)],
         vec![RESIDUAL, Post::Unary(Function::Relu)],
@@ -97,8 +91,8 @@ fn epilogues() {
         vec![Post::Binary(Arithmetic::Mul, Operand::Channel), RESIDUAL],
         vec![Post::Binary(Arithmetic::Sub, Operand::Scalar), Post::Unary(Function::Gelu)],
     ] {
-        check(ConvKernel { epilogue: epilogue.clone(), ..conv([2, 7, 9, 19], 37, 1) });
-        check(ConvKernel { epilogue, ..conv([3, 8, 4, 8], 32, 1) });
+        add(cases, ConvKernel { epilogue: epilogue.clone(), ..conv([2, 7, 9, 19], 37, 1) });
+        add(cases, ConvKernel { epilogue, ..conv([3, 8, 4, 8], 32, 1) });
     }
 }
 
@@ -116,4 +110,12 @@ fn other_convolutions_are_refused() {
         let kernel = Kernel::Winograd(WinogradKernel { conv, tile });
         assert!(netwright_codegen::operands::operands(&kernel).is_err(), "{kernel:?}");
     }
+}
+
+groups! {
+    sizes_of_maps
+    numbers_of_channels
+    borders
+    several_blocks_and_chunks
+    epilogues
 }

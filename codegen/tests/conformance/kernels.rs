@@ -1,9 +1,8 @@
 //! All kernels but convolutions against plain loops.
 
-mod support;
-
+use crate::cases::{Cases, groups};
+use crate::support::harness::{random, random_operands};
 use netwright_codegen::program::*;
-use support::harness::{check, check_values, random};
 
 fn unary(f: Function) -> Post {
     Post::Unary(f)
@@ -11,13 +10,12 @@ fn unary(f: Function) -> Post {
 
 const ADD: Post = Post::Binary(Arithmetic::Add, Operand::Full);
 
-#[test]
-fn matmul() {
+fn matmul(cases: &mut Cases) {
     for (m, n, k) in [(1, 1, 1), (5, 7, 3), (16, 16, 16), (49, 32, 20), (197, 33, 64), (2, 100, 9)]
     {
         for transposed_a in [false, true] {
             for transposed_b in [false, true] {
-                check(Kernel::MatMul(MatMulKernel {
+                cases.add(Kernel::MatMul(MatMulKernel {
                     batch: vec![2, 3],
                     a_batch: vec![3 * m * k, m * k],
                     b_batch: vec![0, n * k],
@@ -31,7 +29,7 @@ fn matmul() {
             }
         }
     }
-    check(Kernel::MatMul(MatMulKernel {
+    cases.add(Kernel::MatMul(MatMulKernel {
         batch: vec![],
         a_batch: vec![],
         b_batch: vec![],
@@ -49,8 +47,7 @@ fn matmul() {
     }));
 }
 
-#[test]
-fn map() {
+fn map(cases: &mut Cases) {
     let step = |op| Post::Binary(op, Operand::Full);
     for (shape, strides) in [
         (vec![1], vec![vec![1], vec![1]]),
@@ -61,7 +58,7 @@ fn map() {
         (vec![70, 70, 3], vec![vec![210, 3, 1], vec![3, 0, 1]]),
         (vec![], vec![vec![], vec![]]),
     ] {
-        check(Kernel::Map(MapKernel {
+        cases.add(Kernel::Map(MapKernel {
             shape,
             strides,
             steps: vec![step(Arithmetic::Sub), unary(Function::Sigmoid)],
@@ -81,11 +78,10 @@ fn map() {
     let kernel = Kernel::Map(MapKernel { shape, strides, steps: steps.map(step).to_vec() });
     let mut values: Vec<Vec<f32>> = (0..7).map(|i| random(37, i + 3)).collect();
     values[6].iter_mut().for_each(|v| *v += 1.5 * v.signum());
-    check_values(&kernel, &values, 1e-5);
+    cases.add_values(&kernel, &values, 1e-5);
 }
 
-#[test]
-fn extrema_keep_nan() {
+fn extrema_keep_nan(cases: &mut Cases) {
     let special = [1.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0];
     let pairs: Vec<(f32, f32)> =
         special.iter().flat_map(|a| special.iter().map(|b| (*a, *b))).collect();
@@ -95,12 +91,11 @@ fn extrema_keep_nan() {
         let steps = vec![Post::Binary(op, Operand::Full)];
         let strides = vec![vec![1]; 2];
         let kernel = Kernel::Map(MapKernel { shape: vec![pairs.len()], strides, steps });
-        check_values(&kernel, &values, 0.0);
+        cases.add_values(&kernel, &values, 0.0);
     }
 }
 
-#[test]
-fn pooling() {
+fn pooling(cases: &mut Cases) {
     for max in [false, true] {
         for (size, kernel, stride, pad) in [
             ([1, 8, 8, 5], [2, 2], [2, 2], [0; 4]),
@@ -112,7 +107,7 @@ fn pooling() {
                 let out = |n: usize, axis: usize| {
                     (n + pad[2 * axis] + pad[2 * axis + 1] - kernel[axis]) / stride[axis] + 1
                 };
-                check(Kernel::Pool(PoolKernel {
+                cases.add(Kernel::Pool(PoolKernel {
                     max,
                     batch: size[0],
                     in_h: size[1],
@@ -133,7 +128,7 @@ fn pooling() {
             }
         }
         // The last window hangs over the border (PyTorch's ceil_mode).
-        check(Kernel::Pool(PoolKernel {
+        cases.add(Kernel::Pool(PoolKernel {
             max,
             batch: 1,
             in_h: 6,
@@ -150,13 +145,12 @@ fn pooling() {
     }
 }
 
-#[test]
-fn reductions() {
+fn reductions(cases: &mut Cases) {
     for kind in [Reduction::Sum, Reduction::Mean, Reduction::Max, Reduction::Min, Reduction::L2] {
         for (outer, len, inner) in
             [(1, 1, 1), (3, 5, 1), (2, 1000, 1), (2, 49, 40), (1, 300, 3), (3, 2, 65), (1, 7, 16)]
         {
-            check(Kernel::Reduce(ReduceKernel {
+            cases.add(Kernel::Reduce(ReduceKernel {
                 kind,
                 outer,
                 len,
@@ -171,42 +165,45 @@ fn reductions() {
     }
 }
 
-#[test]
-fn extreme_reductions_keep_nan() {
+fn extreme_reductions_keep_nan(cases: &mut Cases) {
     for (at, len, inner) in [(0, 9, 1), (5, 9, 1), (8, 9, 1), (40, 9, 5), (0, 100, 1)] {
         for kind in [Reduction::Max, Reduction::Min] {
             let mut x = random(len * inner, 1);
             x[at] = f32::NAN;
             let kernel =
                 Kernel::Reduce(ReduceKernel { kind, outer: 1, len, inner, epilogue: vec![] });
-            check_values(&kernel, &[x], 0.0);
+            cases.add_values(&kernel, &[x], 0.0);
         }
     }
 }
 
-#[test]
-fn softmax() {
+fn softmax(cases: &mut Cases) {
     for (outer, len, inner) in [(1, 1, 1), (5, 49, 1), (3, 17, 1), (2, 6, 7), (1, 1000, 1)] {
         let kernel = Kernel::Softmax { outer, len, inner };
-        check(kernel.clone());
+        cases.add(kernel.clone());
         let mut x = random(outer * len * inner, 9);
         x.iter_mut().for_each(|v| *v *= 60.0);
-        check_values(&kernel, &[x.clone()], 1e-5);
+        cases.add_values(&kernel, &[x.clone()], 1e-5);
         if len > 1 {
             x[0] = f32::NEG_INFINITY;
-            check_values(&kernel, &[x.clone()], 1e-5);
+            cases.add_values(&kernel, &[x.clone()], 1e-5);
         }
         x[0] = f32::NAN;
-        check_values(&kernel, &[x], 1e-5);
+        cases.add_values(&kernel, &[x], 1e-5);
     }
 }
 
-#[test]
-fn layernorm() {
+fn layernorm(cases: &mut Cases) {
     for (rows, len) in [(1, 4), (5, 96), (3, 37), (2, 1), (7, 3)] {
         for affine in [false, true] {
             for epilogue in [vec![], vec![Post::Binary(Arithmetic::Mul, Operand::Channel), ADD]] {
-                check(Kernel::LayerNorm { rows, len, eps: 1e-5f32.to_bits(), affine, epilogue });
+                cases.add(Kernel::LayerNorm {
+                    rows,
+                    len,
+                    eps: 1e-5f32.to_bits(),
+                    affine,
+                    epilogue,
+                });
             }
         }
     }
@@ -225,42 +222,39 @@ fn copy(shape: &[usize], x_offset: usize, x_strides: &[isize]) -> CopyKernel {
     }
 }
 
-#[test]
-fn copies() {
-    check(Kernel::Copy(copy(&[37], 0, &[1])));
-    check(Kernel::Copy(copy(&[5, 7, 9], 0, &[63, 9, 1])));
-    check(Kernel::Copy(copy(&[5, 7, 9], 2, &[1, 5, 35])));
-    check(Kernel::Copy(copy(&[100, 90], 0, &[1, 100])));
-    check(Kernel::Copy(copy(&[6, 11], 65, &[-11, -1])));
-    check(Kernel::Copy(copy(&[6, 11, 3], 0, &[0, 3, 1])));
-    check(Kernel::Copy(copy(&[6, 11], 3, &[1, 0])));
-    check(Kernel::Copy(copy(&[], 4, &[])));
-    check(Kernel::Copy(CopyKernel { fill: Some(0x7f80_0000), ..copy(&[3, 13], 0, &[0, 0]) }));
+fn copies(cases: &mut Cases) {
+    cases.add(Kernel::Copy(copy(&[37], 0, &[1])));
+    cases.add(Kernel::Copy(copy(&[5, 7, 9], 0, &[63, 9, 1])));
+    cases.add(Kernel::Copy(copy(&[5, 7, 9], 2, &[1, 5, 35])));
+    cases.add(Kernel::Copy(copy(&[100, 90], 0, &[1, 100])));
+    cases.add(Kernel::Copy(copy(&[6, 11], 65, &[-11, -1])));
+    cases.add(Kernel::Copy(copy(&[6, 11, 3], 0, &[0, 3, 1])));
+    cases.add(Kernel::Copy(copy(&[6, 11], 3, &[1, 0])));
+    cases.add(Kernel::Copy(copy(&[], 4, &[])));
+    cases.add(Kernel::Copy(CopyKernel { fill: Some(0x7f80_0000), ..copy(&[3, 13], 0, &[0, 0]) }));
     // Places between the box's values are not touched: they keep their NaN.
-    check(Kernel::Copy(CopyKernel {
+    cases.add(Kernel::Copy(CopyKernel {
         out_offset: 3,
         out_strides: vec![40, 2],
         ..copy(&[3, 13], 0, &[13, 1])
     }));
 }
 
-#[test]
-fn gathers() {
+fn gathers(cases: &mut Cases) {
     for (outer, len, inner, count) in
         [(1, 10, 1, 49), (3, 5, 7, 16), (2, 30, 64, 20), (1, 9, 3000, 4)]
     {
-        check(Kernel::Gather { outer, len, inner, count });
+        cases.add(Kernel::Gather { outer, len, inner, count });
     }
 }
 
-#[test]
-fn resizes() {
+fn resizes(cases: &mut Cases) {
     for (size, out, taps) in [
         ([1, 4, 5, 3], [8, 16], [2, 2]),
         ([2, 9, 9, 20], [5, 4], [4, 3]),
         ([1, 2, 2, 1], [3, 3], [1, 1]),
     ] {
-        check(Kernel::Resize(ResizeKernel {
+        cases.add(Kernel::Resize(ResizeKernel {
             batch: size[0],
             in_h: size[1],
             in_w: size[2],
@@ -273,30 +267,44 @@ fn resizes() {
     }
 }
 
-#[test]
-fn bytes() {
+fn bytes(cases: &mut Cases) {
     for (batch, pixels, channels) in
         [(1, 4, 1), (4, 7, 3), (2, 50 * 50, 3), (1, 5000, 1), (4, 9, 5)]
     {
-        check(Kernel::Bytes(BytesKernel { batch, pixels, channels }));
+        cases.add(Kernel::Bytes(BytesKernel { batch, pixels, channels }));
     }
 }
 
-#[test]
-fn halves() {
+fn halves(cases: &mut Cases) {
     for format in [Half::F16, Half::Bf16] {
         for values in [32, 96, 32 * 2500] {
             let kernel = Kernel::Widen(WidenKernel { values, format });
-            let operands = support::harness::random_operands(&kernel);
+            let operands = random_operands(&kernel);
             // Exactly: a tolerance relative to the value alone.
-            check_values(&kernel, &operands, 0.0);
+            cases.add_values(&kernel, &operands, 0.0);
         }
     }
 }
 
-#[test]
-fn weights_times_factors() {
+fn weights_times_factors(cases: &mut Cases) {
     for (inputs, outputs) in [(1, 1), (3, 16), (4, 17), (30, 40), (97, 5)] {
-        check(Kernel::Scale(ScaleKernel { inputs, outputs }));
+        cases.add(Kernel::Scale(ScaleKernel { inputs, outputs }));
     }
+}
+
+groups! {
+    matmul
+    map
+    extrema_keep_nan
+    pooling
+    reductions
+    extreme_reductions_keep_nan
+    softmax
+    layernorm
+    copies
+    gathers
+    resizes
+    bytes
+    halves
+    weights_times_factors
 }

@@ -1,10 +1,10 @@
 //! Accuracy and special values of the elementwise functions.
 
-mod support;
-
+use crate::cases::{Cases, groups};
+use crate::support::case::Case;
+use crate::support::harness::random;
+use crate::support::reference;
 use netwright_codegen::program::*;
-use support::harness::{backends, check_values, random, run};
-use support::reference;
 
 fn kernel(function: Function, n: usize) -> Kernel {
     let steps = vec![Post::Unary(function)];
@@ -17,25 +17,17 @@ fn ulp(x: f64) -> f64 {
     f64::from(f32::from_bits(size.to_bits() + 1)) - f64::from(size)
 }
 
-/// The largest error over a range in ulp of the result.
-fn worst(function: Function, low: f32, high: f32) -> f64 {
-    let n = 40_000;
-    let x: Vec<f32> = (0..n).map(|i| low + (high - low) * (i as f32 / (n - 1) as f32)).collect();
-    let mut worst = 0.0f64;
-    for backend in backends() {
-        let out = run(&kernel(function, n), std::slice::from_ref(&x), backend);
-        for (x, y) in x.iter().zip(out) {
-            let exact = reference::function(function, f64::from(*x));
-            let error = (f64::from(y) - exact).abs() / ulp(exact);
-            assert!(error.is_finite(), "{function:?} of {x} is {y}, not {exact}");
-            worst = worst.max(error);
-        }
-    }
-    worst
+/// Adds values of a function; `allowed` is said of an exact value and where it is taken.
+fn add(cases: &mut Cases, function: Function, x: Vec<f32>, allowed: impl Fn(f64, f64) -> f64) {
+    let exact = |x: &f32| reference::function(function, f64::from(*x));
+    let expected: Vec<f64> = x.iter().map(exact).collect();
+    let allowed = expected.iter().zip(&x).map(|(want, x)| allowed(*want, f64::from(*x))).collect();
+    cases.0.push(Case { kernel: kernel(function, x.len()), values: vec![x], expected, allowed });
 }
 
-#[test]
-fn accuracy() {
+fn accuracy(cases: &mut Cases) {
+    let n = 40_000;
+    // Functions, ranges, and the largest error in ulp of the result.
     for (function, ranges, limit) in [
         (Function::Exp, [(-87.0, 88.7), (-1.0, 1.0)], 1.2),
         (Function::Sigmoid, [(-20.0, 20.0), (-1.0, 1.0)], 4.0),
@@ -53,47 +45,29 @@ fn accuracy() {
         (Function::GeluTanh, [(0.0, 10.0), (0.0, 1.0)], 4.0),
     ] {
         for (low, high) in ranges {
-            let error = worst(function, low, high);
-            println!("{function:?} in {low}..{high}: {error:.2} ulp");
-            assert!(error <= limit, "{function:?} in {low}..{high}: {error} ulp, limit {limit}");
+            let at = |i| low + (high - low) * (i as f32 / (n - 1) as f32);
+            add(cases, function, (0..n).map(at).collect(), |exact, _| limit * ulp(exact));
         }
     }
 }
 
 /// Where `exp(-x)` comes near the largest `f32`, and beyond.
-#[test]
-fn sigmoid_and_silu_of_large_values() {
+fn sigmoid_and_silu_of_large_values(cases: &mut Cases) {
     let x = vec![-88.3, -88.5, -89.0, -100.0, -1e4, -f32::MAX, 17.5, 88.0, 89.0, 1e4, f32::MAX];
     for function in [Function::Sigmoid, Function::Silu] {
-        for backend in backends() {
-            let out = run(&kernel(function, x.len()), std::slice::from_ref(&x), backend);
-            for (x, y) in x.iter().zip(out) {
-                let exact = reference::function(function, f64::from(*x));
-                let error = (f64::from(y) - exact).abs();
-                assert!(error <= 1e-6 * exact.abs() + 1e-36, "{function:?} of {x}: {y}, {exact}");
-            }
-        }
+        add(cases, function, x.clone(), |exact, _| 1e-6 * exact.abs() + 1e-36);
     }
 }
 
 /// Below 0 the GELUs are differences of nearly equal numbers: the error is relative to `x`.
-#[test]
-fn gelu_of_negative_values() {
+fn gelu_of_negative_values(cases: &mut Cases) {
     let x: Vec<f32> = (0..20_000).map(|i| i as f32 / -2000.0).collect();
     for function in [Function::Gelu, Function::GeluTanh] {
-        for backend in backends() {
-            let out = run(&kernel(function, x.len()), std::slice::from_ref(&x), backend);
-            for (x, y) in x.iter().zip(out) {
-                let exact = reference::function(function, f64::from(*x));
-                let error = (f64::from(y) - exact).abs();
-                assert!(error <= 2e-7 * f64::from(x.abs()), "{function:?} of {x}: {y}, {exact}");
-            }
-        }
+        add(cases, function, x.clone(), |_, x| 2e-7 * x.abs());
     }
 }
 
-#[test]
-fn special_values() {
+fn special_values(cases: &mut Cases) {
     let (inf, nan) = (f32::INFINITY, f32::NAN);
     let clamp = Function::Clamp { low: (-1.0f32).to_bits(), high: 2.0f32.to_bits() };
     for (function, expected) in [
@@ -115,45 +89,36 @@ fn special_values() {
         (Function::Neg, [nan, -inf, inf, 0.0]),
         (Function::Abs, [nan, inf, inf, 0.0]),
     ] {
-        let x = vec![nan, inf, -inf, 0.0];
-        for backend in backends() {
-            let out = run(&kernel(function, 4), std::slice::from_ref(&x), backend);
-            for (got, want) in out.iter().zip(expected) {
-                let same = *got == want || got.is_nan() && want.is_nan();
-                assert!(same, "{function:?} {backend:?}: {out:?} instead of {expected:?}");
-            }
-        }
+        cases.0.push(Case {
+            kernel: kernel(function, 4),
+            values: vec![vec![nan, inf, -inf, 0.0]],
+            expected: expected.map(f64::from).to_vec(),
+            allowed: vec![0.0; 4],
+        });
     }
 }
 
-#[test]
-fn exp_reaches_subnormals_and_overflows_late() {
+fn exp_reaches_subnormals_and_overflows_late(cases: &mut Cases) {
     let x = vec![-103.0, -100.0, -90.0, -88.0, 88.0, 88.7, 88.8, 200.0, -200.0];
     let expected: Vec<f64> = x.iter().map(|x| f64::from((f64::from(*x)).exp() as f32)).collect();
-    for backend in backends() {
-        let out = run(&kernel(Function::Exp, x.len()), std::slice::from_ref(&x), backend);
-        for (got, want) in out.iter().zip(&expected) {
-            let error = (f64::from(*got) - want).abs();
-            // Subnormal numbers are 1.4e-45 apart.
-            assert!(f64::from(*got) == *want || error <= 2e-7 * want + 1.5e-45, "{got} {want}");
-        }
-    }
+    // Subnormal numbers are 1.4e-45 apart.
+    let allowed = |want: &f64| if want.is_finite() { 2e-7 * want + 1.5e-45 } else { 0.0 };
+    let allowed = expected.iter().map(allowed).collect();
+    let kernel = kernel(Function::Exp, x.len());
+    cases.0.push(Case { kernel, values: vec![x], expected, allowed });
 }
 
-#[test]
-fn logarithms_of_small_numbers() {
+fn logarithms_of_small_numbers(cases: &mut Cases) {
     let x = vec![1e-45, 1e-40, f32::MIN_POSITIVE, 1e-20, 1.0, f32::MAX];
-    check_values(&kernel(Function::Log, x.len()), &[x], 2e-7);
+    cases.add_values(&kernel(Function::Log, x.len()), &[x], 2e-7);
 }
 
-#[test]
-fn affine() {
+fn affine(cases: &mut Cases) {
     let function = Function::Affine { mul: 1.25f32.to_bits(), add: (-0.5f32).to_bits() };
-    check_values(&kernel(function, 77), &[random(77, 5)], 1e-7);
+    cases.add_values(&kernel(function, 77), &[random(77, 5)], 1e-7);
 }
 
-#[test]
-fn powers() {
+fn powers(cases: &mut Cases) {
     let bases = [0.0, 0.3, 1.0, 2.5, 9.0, -2.0, -0.5, f32::INFINITY];
     let exponents = [-2.0, 0.0, 0.5, 1.0, 2.0, 3.0, 1.0 / 3.0];
     let pairs: Vec<(f32, f32)> =
@@ -162,5 +127,16 @@ fn powers() {
     let strides = vec![vec![1]; 2];
     let kernel = Kernel::Map(MapKernel { shape: vec![pairs.len()], strides, steps });
     let values = [pairs.iter().map(|p| p.0).collect(), pairs.iter().map(|p| p.1).collect()];
-    check_values(&kernel, &values, 1e-6);
+    cases.add_values(&kernel, &values, 1e-6);
+}
+
+groups! {
+    accuracy
+    sigmoid_and_silu_of_large_values
+    gelu_of_negative_values
+    special_values
+    exp_reaches_subnormals_and_overflows_late
+    logarithms_of_small_numbers
+    affine
+    powers
 }

@@ -1,9 +1,9 @@
 //! Chains of convolutions: against plain loops, and bit for bit against their stages one by one.
 
-mod support;
-
+use crate::cases::{Cases, groups};
+use crate::support::case::Case;
+use crate::support::harness::{backends, run};
 use netwright_codegen::program::*;
-use support::harness::{backends, check, random_operands, run};
 
 const SILU: Post = Post::Unary(Function::Silu);
 const RELU: Post = Post::Unary(Function::Relu);
@@ -59,22 +59,93 @@ fn inverted_residual(map: Map, inner: usize, window: [usize; 3], last: &[Post]) 
     vec![expand, inside, project]
 }
 
-/// Checks bands of several heights.
-fn check_bands(stages: Vec<ConvKernel>) {
+/// Bands of several heights.
+fn add_bands(cases: &mut Cases, stages: Vec<ConvKernel>) {
     let height = stages[stages.len() - 1].out_h;
     for rows in [1, 2, 3, height.div_ceil(2), height] {
         if rows <= height {
-            let chain = Kernel::Chain(ChainKernel { stages: stages.clone(), rows });
-            check(chain.clone());
-            same_bits_as_stages(&chain);
+            cases.add(Kernel::Chain(ChainKernel { stages: stages.clone(), rows }));
         }
     }
 }
 
+fn sizes_of_maps(cases: &mut Cases) {
+    for [height, width] in [[1, 1], [2, 5], [7, 7], [9, 13], [16, 6]] {
+        for batch in [1, 3] {
+            add_bands(cases, inverted_residual([batch, height, width, 5], 24, [3, 1, 1], &[]));
+        }
+    }
+}
+
+fn windows_and_steps(cases: &mut Cases) {
+    for window in
+        [[3, 2, 1], [5, 1, 2], [5, 2, 2], [7, 3, 3], [2, 2, 0], [3, 1, 0], [1, 1, 0], [3, 4, 1]]
+    {
+        add_bands(cases, inverted_residual([2, 15, 11, 8], 20, window, &[]));
+    }
+}
+
+fn epilogues_see_rows_of_the_whole_map(cases: &mut Cases) {
+    let map = [2, 9, 7, 12];
+    for last in [&[RESIDUAL][..], &[SILU, RESIDUAL], &[RESIDUAL, RELU], &[GATE], &[SHIFT, SILU]] {
+        add_bands(cases, inverted_residual(map, 17, [3, 1, 1], last));
+    }
+    let (expand, map) = pointwise(map, 18, &[GATE, SHIFT, SILU]);
+    let (inside, map) = depthwise(map, [3, 1, 1], &[SHIFT, GATE]);
+    let (project, _) = pointwise(map, 12, &[GATE, RESIDUAL]);
+    add_bands(cases, vec![expand, inside, project]);
+}
+
+fn two_stages_and_four(cases: &mut Cases) {
+    let (inside, map) = depthwise([1, 12, 10, 16], [3, 1, 1], &[RELU]);
+    let (out, map) = pointwise(map, 33, &[RELU]);
+    add_bands(cases, vec![inside.clone(), out.clone()]);
+    let (second, map) = depthwise(map, [5, 2, 2], &[SILU]);
+    let (last, _) = pointwise(map, 7, &[]);
+    add_bands(cases, vec![inside, out, second, last]);
+    let (expand, map) = pointwise([2, 8, 9, 4], 19, &[SILU]);
+    let (inside, _) = depthwise(map, [3, 2, 1], &[SILU]);
+    add_bands(cases, vec![expand, inside]);
+}
+
+fn the_last_stage_may_sum_its_rows(cases: &mut Cases) {
+    for posts in [&[SILU, Post::RowSums][..], &[RELU, Post::RowSums], &[GATE, Post::RowSums]] {
+        let (expand, map) = pointwise([2, 9, 13, 6], 20, &[SILU]);
+        let (inside, _) = depthwise(map, [3, 1, 1], posts);
+        add_bands(cases, vec![expand, inside]);
+    }
+}
+
+fn a_stem_of_planes_and_dense_windows(cases: &mut Cases) {
+    for batch in [1, 2] {
+        let (mut stem, map) = stage([batch, 21, 19, 3], 16, [3, 2, 1], 1, &[RELU]);
+        stem.input_nchw = true;
+        let (inside, map) = depthwise(map, [3, 1, 1], &[RELU]);
+        let (project, map) = pointwise(map, 8, &[]);
+        add_bands(cases, vec![stem.clone(), inside.clone(), project.clone()]);
+        let (dense, _) = stage(map, 10, [3, 1, 1], 1, &[SILU]);
+        add_bands(cases, vec![stem, inside, project, dense]);
+    }
+}
+
+groups! {
+    sizes_of_maps
+    windows_and_steps
+    epilogues_see_rows_of_the_whole_map
+    two_stages_and_four
+    the_last_stage_may_sum_its_rows
+    a_stem_of_planes_and_dense_windows
+}
+
 /// The stages as kernels of their own give the same bits.
-fn same_bits_as_stages(kernel: &Kernel) {
+#[test]
+fn same_bits_as_stages() {
+    GROUPS.iter().flat_map(|group| group.cases()).for_each(|case| same_bits(&case));
+}
+
+fn same_bits(case: &Case) {
+    let Case { kernel, values, .. } = case;
     let Kernel::Chain(chain) = kernel else { panic!("a chain") };
-    let values = random_operands(kernel);
     for backend in backends() {
         let mut value = values[0].clone();
         let mut next = 1 + 2 * chain.stages.len();
@@ -88,78 +159,13 @@ fn same_bits_as_stages(kernel: &Kernel) {
             assert!(bits(&plain) == bits(&rows), "{backend:?} {c:?}");
             value = plain;
         }
-        let depth_first = run(kernel, &values, backend);
+        let depth_first = run(kernel, values, backend);
         assert!(bits(&value) == bits(&depth_first), "{backend:?} {kernel:?}");
     }
 }
 
 fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|v| v.to_bits()).collect()
-}
-
-#[test]
-fn sizes_of_maps() {
-    for [height, width] in [[1, 1], [2, 5], [7, 7], [9, 13], [16, 6]] {
-        for batch in [1, 3] {
-            check_bands(inverted_residual([batch, height, width, 5], 24, [3, 1, 1], &[]));
-        }
-    }
-}
-
-#[test]
-fn windows_and_steps() {
-    for window in
-        [[3, 2, 1], [5, 1, 2], [5, 2, 2], [7, 3, 3], [2, 2, 0], [3, 1, 0], [1, 1, 0], [3, 4, 1]]
-    {
-        check_bands(inverted_residual([2, 15, 11, 8], 20, window, &[]));
-    }
-}
-
-#[test]
-fn epilogues_see_rows_of_the_whole_map() {
-    let map = [2, 9, 7, 12];
-    for last in [&[RESIDUAL][..], &[SILU, RESIDUAL], &[RESIDUAL, RELU], &[GATE], &[SHIFT, SILU]] {
-        check_bands(inverted_residual(map, 17, [3, 1, 1], last));
-    }
-    let (expand, map) = pointwise(map, 18, &[GATE, SHIFT, SILU]);
-    let (inside, map) = depthwise(map, [3, 1, 1], &[SHIFT, GATE]);
-    let (project, _) = pointwise(map, 12, &[GATE, RESIDUAL]);
-    check_bands(vec![expand, inside, project]);
-}
-
-#[test]
-fn two_stages_and_four() {
-    let (inside, map) = depthwise([1, 12, 10, 16], [3, 1, 1], &[RELU]);
-    let (out, map) = pointwise(map, 33, &[RELU]);
-    check_bands(vec![inside.clone(), out.clone()]);
-    let (second, map) = depthwise(map, [5, 2, 2], &[SILU]);
-    let (last, _) = pointwise(map, 7, &[]);
-    check_bands(vec![inside, out, second, last]);
-    let (expand, map) = pointwise([2, 8, 9, 4], 19, &[SILU]);
-    let (inside, _) = depthwise(map, [3, 2, 1], &[SILU]);
-    check_bands(vec![expand, inside]);
-}
-
-#[test]
-fn the_last_stage_may_sum_its_rows() {
-    for posts in [&[SILU, Post::RowSums][..], &[RELU, Post::RowSums], &[GATE, Post::RowSums]] {
-        let (expand, map) = pointwise([2, 9, 13, 6], 20, &[SILU]);
-        let (inside, _) = depthwise(map, [3, 1, 1], posts);
-        check_bands(vec![expand, inside]);
-    }
-}
-
-#[test]
-fn a_stem_of_planes_and_dense_windows() {
-    for batch in [1, 2] {
-        let (mut stem, map) = stage([batch, 21, 19, 3], 16, [3, 2, 1], 1, &[RELU]);
-        stem.input_nchw = true;
-        let (inside, map) = depthwise(map, [3, 1, 1], &[RELU]);
-        let (project, map) = pointwise(map, 8, &[]);
-        check_bands(vec![stem.clone(), inside.clone(), project.clone()]);
-        let (dense, _) = stage(map, 10, [3, 1, 1], 1, &[SILU]);
-        check_bands(vec![stem, inside, project, dense]);
-    }
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Attention head by head: against plain loops, and bit for bit against its steps one by one.
 
-mod support;
-
+use crate::cases::{Cases, groups};
+use crate::support::case::Case;
+use crate::support::harness::{backends, random_operands, run};
 use netwright_codegen::program::*;
-use support::harness::{backends, check, random_operands, run};
 
 const SCALE: Post =
     Post::Unary(Function::Affine { mul: 0.125f32.to_bits(), add: 0.0f32.to_bits() });
@@ -38,17 +38,21 @@ fn attention([windows, heads, m, n, k, d]: Shape, rows: usize) -> AttentionKerne
     }
 }
 
-/// Against plain loops, and the bits of the steps one by one, with blocks of several sizes.
-fn check_blocks(attention: &AttentionKernel) {
+/// Blocks of several sizes.
+fn add_blocks(cases: &mut Cases, attention: &AttentionKernel) {
     for rows in [1, 7, attention.queries] {
-        let kernel = AttentionKernel { rows, ..attention.clone() };
-        check(Kernel::Attention(kernel.clone()));
-        same_bits_as_steps(&kernel);
+        cases.add(Kernel::Attention(AttentionKernel { rows, ..attention.clone() }));
     }
 }
 
 /// Product, steps, softmax and product as kernels of their own give the same bits.
-fn same_bits_as_steps(a: &AttentionKernel) {
+#[test]
+fn same_bits_as_steps() {
+    GROUPS.iter().flat_map(|group| group.cases()).for_each(|case| same_bits(&case));
+}
+
+fn same_bits(case: &Case) {
+    let Kernel::Attention(a) = &case.kernel else { panic!("attention") };
     let axes = a.batch.len();
     let [m, n] = [a.queries, a.keys];
     let product = |matrices: [&[usize]; 2], [m, n, k]: [usize; 3], b_strides| MatMulKernel {
@@ -71,8 +75,7 @@ fn same_bits_as_steps(a: &AttentionKernel) {
     let map = MapKernel { shape: shape.clone(), strides, steps: a.steps.clone() };
     let outer = shape[..axes + 1].iter().product();
 
-    let kernel = Kernel::Attention(a.clone());
-    let operands = random_operands(&kernel);
+    let (kernel, operands) = (&case.kernel, &case.values);
     for backend in backends() {
         let run = |kernel: Kernel, operands: Vec<Vec<f32>>| run(&kernel, &operands, backend);
         let mut value = run(Kernel::MatMul(scores.clone()), operands[..2].to_vec());
@@ -103,27 +106,24 @@ fn same_bits_as_steps(a: &AttentionKernel) {
     }
 }
 
-#[test]
-fn tokens_and_widths() {
+fn tokens_and_widths(cases: &mut Cases) {
     for tokens in [1, 2, 17, 49] {
         for width in [1, 16, 20] {
-            check_blocks(&attention([2, 3, tokens, tokens, width, width], 1));
+            add_blocks(cases, &attention([2, 3, tokens, tokens, width, width], 1));
         }
     }
-    check_blocks(&attention([1, 2, 67, 67, 64, 64], 1));
+    add_blocks(cases, &attention([1, 2, 67, 67, 64, 64], 1));
     // Rows of many vectors.
-    check_blocks(&attention([1, 1, 9, 300, 8, 8], 1));
+    add_blocks(cases, &attention([1, 1, 9, 300, 8, 8], 1));
 }
 
-#[test]
-fn queries_and_keys_of_different_numbers() {
+fn queries_and_keys_of_different_numbers(cases: &mut Cases) {
     for [m, n, k, d] in [[1, 50, 24, 24], [7, 16, 5, 33], [30, 3, 8, 17], [13, 33, 64, 1]] {
-        check_blocks(&attention([2, 2, m, n, k, d], 1));
+        add_blocks(cases, &attention([2, 2, m, n, k, d], 1));
     }
 }
 
-#[test]
-fn scaling_bias_and_mask() {
+fn scaling_bias_and_mask(cases: &mut Cases) {
     for (tokens, steps) in [
         (9, vec![SCALE]),
         (19, vec![SCALE, ADD, ADD]),
@@ -145,7 +145,7 @@ fn scaling_bias_and_mask() {
         let count = steps.iter().filter(|step| matches!(step, Post::Binary(..))).count();
         for first in 0..kinds.len() {
             let operands = (0..count).map(|i| kinds[(first + i) % kinds.len()].clone()).collect();
-            check_blocks(&AttentionKernel { steps: steps.clone(), operands, ..plain.clone() });
+            add_blocks(cases, &AttentionKernel { steps: steps.clone(), operands, ..plain.clone() });
             if count < 2 {
                 break;
             }
@@ -153,16 +153,22 @@ fn scaling_bias_and_mask() {
     }
 }
 
-#[test]
-fn heads_one_after_the_other_and_keys_in_columns() {
+fn heads_one_after_the_other_and_keys_in_columns(cases: &mut Cases) {
     let plain = attention([2, 3, 11, 11, 8, 8], 1);
     let dense = vec![3 * 11 * 8, 11 * 8, 8, 1];
-    check_blocks(&AttentionKernel { out: dense.clone(), ..plain.clone() });
+    add_blocks(cases, &AttentionKernel { out: dense.clone(), ..plain.clone() });
     let columns = vec![3 * 11 * 8, 11 * 8, 1, 11];
-    check_blocks(&AttentionKernel { k: columns.clone(), v: columns, ..plain.clone() });
+    add_blocks(cases, &AttentionKernel { k: columns.clone(), v: columns, ..plain.clone() });
     // All heads have the same keys and values.
     let one = vec![11 * 8, 0, 8, 1];
-    check_blocks(&AttentionKernel { k: one.clone(), v: one, out: dense, ..plain });
+    add_blocks(cases, &AttentionKernel { k: one.clone(), v: one, out: dense, ..plain });
+}
+
+groups! {
+    tokens_and_widths
+    queries_and_keys_of_different_numbers
+    scaling_bias_and_mask
+    heads_one_after_the_other_and_keys_in_columns
 }
 
 #[test]
