@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Times netwright beside ONNX Runtime and OpenVINO, taking turns, and writes the table of docs/performance.md.
+"""Times netwright beside ONNX Runtime, OpenVINO and MNN, taking turns, and writes the table of docs/performance.md.
 
-    pip install torch timm onnx onnxslim onnxruntime openvino safetensors numpy
+    pip install torch timm onnx onnxslim onnxruntime openvino MNN safetensors numpy
     cargo build --release
     python tools/compare_with_peers.py --threads 1 2 --write docs/performance.md
     python tools/compare_with_peers.py --only mobilenet_v2 --threads 1 --rounds 5
 
-Each network is built by timm with random weights, and exported once: as ONNX for the peers, as safetensors under timm's
-names for netwright. All programs of a network are alive together, each in a process of its own. They are timed
+Each network is built by timm with random weights, and exported once: as ONNX for the peers (converted for
+MNN), as safetensors under timm's names for netwright. All programs of a network are alive together, each in a process of its own. They are timed
 in turns, a burst of runs each, for many rounds, so that a machine that slows down slows all of them down.
 The first run of a burst is dropped. A program whose output differs from PyTorch's is not timed.
 
@@ -47,7 +47,7 @@ NETWORKS = {
     "swin:tiny": (["swin:tiny"], "swin_tiny_patch4_window7_224", 224),
     "resnet:50": (["resnet:50"], "resnet50", 224),
 }
-PEERS = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
+PEERS = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "mnn": "MNN"}
 # Largest difference from PyTorch's output over its largest magnitude.
 TOLERANCE = 2e-3
 # Where the table stands in a Markdown file.
@@ -62,7 +62,7 @@ BURST_LIMIT = 120
 
 def files(folder, name):
     stem = os.path.join(folder, name.replace(":", "_"))
-    return {kind: f"{stem}.{kind}" for kind in ("onnx", "safetensors", "x.npy", "y.npy", "err")}
+    return {kind: f"{stem}.{kind}" for kind in ("onnx", "mnn", "safetensors", "x.npy", "y.npy", "err")}
 
 
 def export(name, folder):
@@ -100,6 +100,38 @@ def export(name, folder):
     numpy.save(at["y.npy"], y.numpy())
 
 
+def convert(name, folder):
+    """Converts the exported network for MNN; what is there already stays."""
+    at = files(folder, name)
+    if os.path.exists(at["mnn"]) and os.path.getmtime(at["mnn"]) >= os.path.getmtime(at["onnx"]):
+        return
+    print(f"{name}: convert for MNN", flush=True)
+    part = at["mnn"] + ".part"
+    # It is talkative.
+    os.dup2(os.open(at["mnn"] + ".log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
+    # The extension, not the program `mnnconvert` around it, which installs packages and reports what it converts.
+    import _tools
+
+    _tools.mnnconvert(["mnnconvert", "-f", "ONNX", "--modelFile", at["onnx"], "--MNNModel", part, "--bizCode", "compare"])
+    os.replace(part, at["mnn"])
+
+
+def in_child(task, name, folder):
+    """Runs a task in a process of its own, whose threads and memory are gone when the timing begins; whether it succeeded."""
+    child = os.fork()
+    if child == 0:
+        try:
+            task(name, folder)
+            status = 0
+        except BaseException as error:
+            print(f"{name}: {task.__name__}: {error!r}", file=sys.stderr)
+            status = 1
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return os.waitpid(child, 0)[1] == 0
+
+
 def settle_statistics(model, batch):
     """Makes random weights compute something: values of about unit size in each layer, and residual branches that matter
     but do not multiply rounding errors from block to block."""
@@ -126,6 +158,9 @@ def settle_statistics(model, batch):
 def serve(peer, name, folder, threads):
     """A peer as a process: says when it is ready, then answers each line N with the nanoseconds of N runs."""
     start = time.perf_counter()
+    # What libraries print must not come between the answers.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
     import numpy
 
     at = files(folder, name)
@@ -138,6 +173,15 @@ def serve(peer, name, folder, threads):
         options.inter_op_num_threads = 1
         session = onnxruntime.InferenceSession(at["onnx"], options, providers=["CPUExecutionProvider"])
         run = lambda: session.run(None, {"x": x})[0]
+    elif peer == "mnn":
+        import MNN
+
+        manager = MNN.nn.create_runtime_manager(({
+            "backend": "CPU", "precision": "high", "numThread": threads, "memory": "normal", "power": "normal"},))
+        module = MNN.nn.load_module_from_file(at["mnn"], ["x"], ["y"], runtime_manager=manager)
+        given = MNN.expr.reshape(MNN.numpy.array(x), list(x.shape))
+        # What computes: a result is not computed before it is read.
+        run = lambda: MNN.expr.convert(module.forward([given])[0], MNN.expr.NCHW).read()
     else:
         import openvino
 
@@ -149,14 +193,14 @@ def serve(peer, name, folder, threads):
         run = lambda: request.infer([x], share_inputs=True, share_outputs=True)[0]
     error = float(numpy.abs(numpy.asarray(run()) - expected).max() / numpy.abs(expected).max())
     ready = {"ready": 1, "prepare_s": time.perf_counter() - start, "rel_err": error}
-    print(json.dumps(ready), flush=True)
+    print(json.dumps(ready), file=answers, flush=True)
     for line in sys.stdin:
         times = []
         for _ in range(int(line)):
             begin = time.perf_counter_ns()
             run()
             times.append(time.perf_counter_ns() - begin)
-        print(*times, flush=True)
+        print(*times, file=answers, flush=True)
 
 
 class Program:
@@ -374,17 +418,11 @@ def main():
     path = os.path.join(options.folder, "results.json")
     results = json.load(open(path)) if os.path.exists(path) else {"networks": {}}
     for name in options.only:
-        # In a process of its own, whose threads and memory are gone when the timing begins.
-        child = os.fork()
-        if child == 0:
-            try:
-                export(name, options.folder)
-                os._exit(0)
-            except BaseException as error:
-                print(f"{name}: cannot be exported: {error!r}", file=sys.stderr)
-                os._exit(1)
-        if os.waitpid(child, 0)[1] != 0:
+        if not in_child(export, name, options.folder):
             continue
+        # Where the conversion fails, MNN says that it has no such file.
+        if "mnn" in options.peers:
+            in_child(convert, name, options.folder)
         for threads in options.threads:
             result = compare(name, threads, options)
             results["networks"].setdefault(name, {})[str(threads)] = result
