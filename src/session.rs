@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::network::Network;
 use netwright_compiler::driver::{
     self, Code, CompiledNetwork, DriverError, InterpretedNetwork, Network as _, Options, Port,
-    WideIsa, compile, compile_and_pack,
+    StepTime, WideIsa, compile, compile_and_pack,
 };
 use netwright_compiler::expand::Expanded;
 use netwright_compiler::value::Value;
@@ -45,6 +45,8 @@ pub struct RunOptions {
     /// Compute convolutions that follow each other depth first where it is estimated to be faster, and attention
     /// head by head.
     pub depth_first: bool,
+    /// Also make code that times the stages inside steps, for [`Session::run_timed`].
+    pub stage_times: bool,
     /// Pack weights after compiling instead of meanwhile, so that the time of each is its own.
     pub separate: bool,
 }
@@ -58,6 +60,7 @@ impl Default for RunOptions {
             features: false,
             winograd: true,
             depth_first: true,
+            stage_times: false,
             separate: false,
         }
     }
@@ -81,6 +84,7 @@ impl RunOptions {
             features: self.features,
             winograd: self.winograd,
             depth_first: self.depth_first,
+            stage_times: self.stage_times,
             compile_threads: self.threads,
             ..Options::default()
         };
@@ -237,8 +241,8 @@ impl Session {
         result
     }
 
-    /// As [`Session::run`], and writes the time of each step of the compiled program into `times`, which
-    /// has as many elements as the program has steps.
+    /// As [`Session::run`], and writes the time of each step of the compiled program into `times`, which the
+    /// program made ([`netwright_codegen::CompiledProgram::step_times`]).
     ///
     /// # Errors
     /// As [`Session::run`]; and the interpreter has no steps.
@@ -246,7 +250,7 @@ impl Session {
         &mut self,
         input: &[f32],
         output: &mut [f32],
-        times: &mut [Duration],
+        times: &mut [StepTime],
     ) -> Result<(), Error> {
         length("the input", input.len(), self.input().elements())?;
         length("the output", output.len(), self.outputs[0].elements())?;

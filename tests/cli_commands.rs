@@ -387,6 +387,28 @@ fn profile_adds_up() {
     assert_eq!(run.status, 2, "{}", run.err);
 }
 
+/// What runs depth first has its stages as parts, and what is between them.
+#[test]
+fn profile_sees_stages() {
+    let folder = workshop();
+    let arguments = ["profile", "mobilenet_v2", "--runs", "2", "--seconds", "0", "--threads", "2"];
+    let profile = netwright(folder.path(), &[&arguments[..], &["--json"]].concat()).json();
+    let layers = profile["layers"].as_array().expect("a list");
+    let chains: Vec<_> = layers.iter().filter(|layer| layer["fused"] == true).collect();
+    assert!(!chains.is_empty(), "{profile}");
+    let number = |row: &serde_json::Value, name: &str| row[name].as_f64().expect("a number");
+    for chain in chains {
+        let parts = chain["parts"].as_array().expect("a list");
+        let sum = |name: &str| parts.iter().map(|part| number(part, name)).sum::<f64>();
+        // Times are rounded to nanoseconds.
+        assert!((sum("ms") - number(chain, "ms")).abs() < 1e-5, "{chain}");
+        assert_eq!(sum("macs"), number(chain, "macs"), "{chain}");
+        let (between, stages) = parts.split_last().expect("parts");
+        assert_eq!((&between["class"], number(between, "flops")), (&chain["class"], 0.0));
+        assert!(stages.len() > 1 && stages.iter().all(|stage| number(stage, "gflops") > 0.0));
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn perf_finds_the_kernels_names() {

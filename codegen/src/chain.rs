@@ -8,11 +8,13 @@
 //! A thread takes neighbouring bands, so what a band needs of the rows of the one before is moved to the front
 //! instead of being computed again. Only the first band of a thread computes all of its rows.
 //!
-//! Scratch memory: the rows of each map between stages, then what the kernels need.
+//! Scratch memory: the counters of laps in a function with a clock, the rows of each map between stages, then
+//! what the kernels need.
 
 use crate::entry::{Functions, each, flags};
 use crate::error::CodegenError;
 use crate::kernels::{epilogue, round64};
+use crate::laps::{self, Laps, Part};
 use crate::program::{ChainKernel, ConvKernel, Post};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8X16, I64};
@@ -65,14 +67,15 @@ pub(crate) fn units(chain: &ChainKernel) -> usize {
     chain.stages.last().map_or(0, |last| last.batch * last.out_h.div_ceil(chain.rows))
 }
 
-/// Defines the function of a chain, which calls those of its stages.
+/// Defines the function of a chain, which calls those of its stages; if `timed`, one with a clock.
 pub(crate) fn define<M: Module>(
     functions: &mut Functions<M>,
     name: &str,
     chain: &ChainKernel,
     stages: &[FuncId],
+    timed: bool,
 ) -> Result<FuncId, CodegenError> {
-    functions.function(name, Linkage::Local, 4, false, |b, module, _, params| {
+    functions.function(name, Linkage::Local, 4, false, |b, module, config, params| {
         let kernels: Vec<FuncRef> =
             stages.iter().map(|id| module.declare_func_in_func(*id, b.func)).collect();
         let mut slot = |words: usize| {
@@ -82,9 +85,16 @@ pub(crate) fn define<M: Module>(
         };
         let words = chain.stages.iter().map(|c| 3 + operands(c)).max().unwrap_or(0);
         let (args, held) = (slot(words), slot(2 * chain.stages.len()));
-        let code = Code { chain, layout: &Layout::new(chain), kernels: &kernels, args, held };
-        let [operands, begin, end, scratch] = [0, 1, 2, 3].map(|i| params[i]);
+        let [operands, begin, end, mut scratch] = [0, 1, 2, 3].map(|i| params[i]);
+        let mut laps = Laps::none();
+        if timed {
+            laps = Laps::begin(b, config.default_call_conv, scratch);
+            scratch = b.ins().iadd_imm_s(scratch, laps::bytes(stages.len()) as i64);
+        }
+        let layout = &Layout::new(chain);
+        let code = Code { chain, layout, kernels: &kernels, args, held, laps: &laps };
         each(b, begin, end, |b, unit| code.band(b, operands, [begin, unit], scratch));
+        laps.end(b, Part::Own);
         b.ins().return_(&[]);
     })
 }
@@ -103,6 +113,7 @@ struct Code<'a> {
     args: Value,
     /// Address of the first row and the end of what is held of each map between stages.
     held: Value,
+    laps: &'a Laps,
 }
 
 /// Rows of a map: the first and the end.
@@ -158,7 +169,9 @@ impl Code<'_> {
             }
             let above = b.ins().imul_imm_s(image, c.out_h as i64);
             let (start, end) = (b.ins().iadd(above, start), b.ins().iadd(above, end));
+            self.laps.end(b, Part::Own);
             b.ins().call(self.kernels[s], &[self.args, start, end, own]);
+            self.laps.end(b, Part::Stage(s));
         }
     }
 

@@ -1,5 +1,9 @@
 //! Programs as callable code in this process.
 
+mod timed;
+
+pub use timed::StepTime;
+
 use crate::buffer::{ALIGN, AlignedBuffer};
 use crate::entry::{self, Functions, Options};
 use crate::error::CodegenError;
@@ -14,7 +18,7 @@ use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{AbiParam, Signature};
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Linkage, Module};
-use std::time::{Duration, Instant};
+use timed::Timed;
 
 /// Which emitter makes the kernels' code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -43,6 +47,9 @@ pub struct CompileOptions {
     /// Steps whose estimated time on one thread is less than this many nanoseconds are not shared
     /// among threads. Changes no result.
     pub share_from_ns: u64,
+    /// Also make code that times the stages inside steps, for [`CompiledProgram::run_timed`]. Changes
+    /// nothing else.
+    pub stage_times: bool,
 }
 
 impl Default for CompileOptions {
@@ -53,6 +60,7 @@ impl Default for CompileOptions {
             baseline: false,
             threads: 0,
             share_from_ns: 8_000,
+            stage_times: false,
         }
     }
 }
@@ -66,6 +74,8 @@ pub struct CompiledProgram {
     scratch: usize,
     tables: Vec<Table>,
     steps: StepsFunction,
+    /// With clocks between the stages of steps.
+    timed: Option<Timed>,
     /// Name, address and bytes of the functions that walk the steps.
     entry: Vec<(String, *const u8, usize)>,
     emitter: Emitter,
@@ -148,11 +158,19 @@ pub fn compile(
             functions.push(id);
         }
     }
-    let mut own = Functions::new(module.get()?, &program.name);
-    let linked = native::link(&mut own, program, &leaves, &compiled, &functions)?;
-    let scratch = linked.iter().map(|kernel| kernel.scratch).max().unwrap_or(0);
-    let steps = native::step_codes(program, &linked, options.share_from_ns);
-    let entry = entry::define(&mut own, program, &steps, scratch)?;
+    // The functions of steps, and the scratch bytes of a thread.
+    let define = |module: &mut JITModule, name: &str, timed: bool| {
+        let mut own = Functions::new(module, name);
+        let linked = native::link(&mut own, program, &leaves, &compiled, &functions, timed)?;
+        let scratch = linked.iter().map(|kernel| kernel.scratch).max().unwrap_or(0);
+        let steps = native::step_codes(program, &linked, options.share_from_ns);
+        Ok::<_, CodegenError>((entry::define(&mut own, program, &steps, scratch)?, scratch))
+    };
+    let (entry, scratch) = define(module.get()?, &program.name, false)?;
+    let timed = match options.stage_times {
+        true => Some(define(module.get()?, &format!("{}_timed", program.name), true)?),
+        false => None,
+    };
     let jit = module.get()?;
     jit.finalize_definitions().map_err(|e| CodegenError::module(&program.name, e))?;
     let address = |id: FuncId| jit.get_finalized_function(id);
@@ -169,17 +187,28 @@ pub fn compile(
             instructions: code.instructions,
         })
         .collect();
-    let steps = address(entry.steps);
-    let functions = entry.functions.into_iter();
-    let entry = functions.map(|f| (f.name, address(f.id), f.bytes)).collect();
-    // SAFETY: `entry` defined the function with seven words and the host's calling convention.
-    let steps = unsafe { std::mem::transmute::<*const u8, StepsFunction>(steps) };
+    let steps_function = |entry: &entry::Entry| {
+        let steps = address(entry.steps);
+        // SAFETY: `entry` defined the function with seven words and the host's calling convention.
+        unsafe { std::mem::transmute::<*const u8, StepsFunction>(steps) }
+    };
+    let steps = steps_function(&entry);
+    let mut functions = entry.functions;
+    let timed = timed.map(|(entry, scratch)| {
+        let steps = steps_function(&entry);
+        functions.extend(entry.functions);
+        let stages = program.steps.iter().map(|step| program.kernels[step.kernel].stages().len());
+        Timed { function: steps, stages: stages.collect(), scratch }
+    });
+    let entry = functions.into_iter().map(|f| (f.name, address(f.id), f.bytes)).collect();
+    let scratch = timed.as_ref().map_or(scratch, |timed| timed.scratch.max(scratch));
     Ok(CompiledProgram {
         program: program.clone(),
         kernels,
         scratch,
         tables,
         steps,
+        timed,
         entry,
         emitter,
         baseline: options.baseline,
@@ -285,42 +314,7 @@ impl CompiledProgram {
     ) -> Result<(), CodegenError> {
         let call = self.prepare(inputs, outputs, weights, workspace, pool)?;
         // SAFETY: `prepare` checked all buffers against the checked program.
-        unsafe { self.call(&call, 0, self.program.turns()) };
-        Ok(())
-    }
-
-    /// As [`CompiledProgram::run`], and writes the time of each step, in all rounds together, into `times`,
-    /// which has as many elements as the program has steps.
-    ///
-    /// The same code runs as in [`CompiledProgram::run`], called step by step. The clock is read once
-    /// between two steps (some 20 ns), so the times add up to the whole.
-    pub fn run_timed(
-        &self,
-        inputs: &[&[f32]],
-        outputs: &mut [&mut [f32]],
-        weights: &[u8],
-        workspace: &mut AlignedBuffer,
-        pool: &Pool,
-        times: &mut [Duration],
-    ) -> Result<(), CodegenError> {
-        let workspace = workspace.as_bytes_mut();
-        let call = self.prepare(inputs, outputs, weights, workspace, pool)?;
-        let steps = self.program.steps.len();
-        if times.len() != steps {
-            return Err(CodegenError::Buffer {
-                what: "times".into(),
-                message: format!("{} elements instead of {steps}", times.len()),
-            });
-        }
-        times.fill(Duration::ZERO);
-        let mut last = Instant::now();
-        for turn in 0..self.program.turns() {
-            // SAFETY: as in `run`; all steps run, in order.
-            unsafe { self.call(&call, turn, turn + 1) };
-            let now = Instant::now();
-            times[turn % steps] += now - last;
-            last = now;
-        }
+        unsafe { self.call(self.steps, &call, 0, self.program.turns()) };
         Ok(())
     }
 
@@ -406,12 +400,13 @@ impl CompiledProgram {
 
     /// # Safety
     ///
-    /// `call` comes from `prepare`, its buffers are still borrowed, and steps before `first` ran.
-    unsafe fn call(&self, call: &Call, first: usize, end: usize) {
+    /// `steps` is this program's, `call` comes from `prepare`, its buffers are still live and nobody else
+    /// touches them, and steps before `first` ran.
+    unsafe fn call(&self, steps: StepsFunction, call: &Call, first: usize, end: usize) {
         // SAFETY: the code touches only the buffers that `prepare` checked, within the operands
         // that `check` found to fit; the pool is borrowed for the call.
         unsafe {
-            (self.steps)(
+            steps(
                 call.inputs.as_ptr(),
                 call.outputs.as_ptr(),
                 call.weights,

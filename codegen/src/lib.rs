@@ -22,6 +22,7 @@ pub mod entry;
 pub mod error;
 pub mod jit;
 pub mod kernels;
+mod laps;
 pub mod name;
 mod native;
 pub mod object;

@@ -4,6 +4,7 @@ use crate::chain;
 use crate::entry::{Functions, StepCode};
 use crate::error::CodegenError;
 use crate::kernels::{self, Target};
+use crate::laps;
 use crate::name;
 use crate::pool::thread_count;
 use crate::portable::{Portable, PortableIsa};
@@ -68,9 +69,12 @@ impl Leaves {
                 kernels.len() - 1
             })
         };
-        let of = program.kernels.iter().map(|kernel| match kernel {
-            Kernel::Chain(chain) => chain.stage_kernels().map(&mut number).collect(),
-            kernel => vec![number(kernel.clone())],
+        let of = program.kernels.iter().map(|kernel| {
+            let stages = kernel.stages();
+            match stages.is_empty() {
+                true => vec![number(kernel.clone())],
+                false => stages.into_iter().map(&mut number).collect(),
+            }
         });
         let of = of.collect();
         Leaves { kernels, of }
@@ -94,13 +98,14 @@ pub(crate) struct Linked {
 }
 
 /// The functions of a program's kernels, of which those of the leaves are defined; defines those of
-/// chains.
+/// chains, with a clock if `timed`.
 pub(crate) fn link<M: Module>(
     own: &mut Functions<M>,
     program: &Program,
     leaves: &Leaves,
     codes: &[Code],
     functions: &[FuncId],
+    timed: bool,
 ) -> Result<Vec<Linked>, CodegenError> {
     let mut linked = Vec::with_capacity(program.kernels.len());
     for (i, (kernel, leaves)) in program.kernels.iter().zip(&leaves.of).enumerate() {
@@ -111,9 +116,10 @@ pub(crate) fn link<M: Module>(
         };
         let stages: Vec<FuncId> = leaves.iter().map(|leaf| functions[*leaf]).collect();
         let name = format!("c{i}_{}", name::kernel(kernel));
-        let function = chain::define(own, &name, chain, &stages)?;
+        let function = chain::define(own, &name, chain, &stages, timed)?;
         let inner = leaves.iter().map(|leaf| codes[*leaf].scratch).max().unwrap_or(0);
-        let scratch = chain::Layout::new(chain).bytes() + inner;
+        let counters = if timed { laps::bytes(stages.len()) } else { 0 };
+        let scratch = counters + chain::Layout::new(chain).bytes() + inner;
         if scratch >= 1 << 31 {
             let message = format!("needs {scratch} bytes of scratch memory a thread");
             return Err(CodegenError::Kernel { kernel: name, message });

@@ -267,6 +267,16 @@ pub struct ChainKernel {
     pub rows: usize,
 }
 
+impl Kernel {
+    /// The kernels that the kernel's function calls, a stage each; none if it calls no other.
+    pub fn stages(&self) -> Vec<Kernel> {
+        match self {
+            Kernel::Chain(chain) => chain.stage_kernels().collect(),
+            _ => vec![],
+        }
+    }
+}
+
 impl ChainKernel {
     /// Bytes of the rows of the maps between stages, which each thread holds.
     pub fn held_bytes(&self) -> usize {

@@ -10,8 +10,8 @@
 //!   written once. Packed weights count without their padding.
 
 use crate::program::{
-    AttentionKernel, ConvKernel, CopyKernel, Kernel, MapKernel, MatMulKernel, Operand, PoolKernel,
-    Post,
+    AttentionKernel, ChainKernel, ConvKernel, CopyKernel, Kernel, MapKernel, MatMulKernel, Operand,
+    PoolKernel, Post,
 };
 use std::fmt;
 use std::iter::Sum;
@@ -52,6 +52,13 @@ impl Work {
     /// Floating-point operations for each byte.
     pub fn intensity(&self) -> f64 {
         self.flops() as f64 / self.bytes().max(1) as f64
+    }
+}
+
+impl Work {
+    /// That of so many kernels like this.
+    pub fn times(self, n: usize) -> Work {
+        std::iter::repeat_n(self, n).sum()
     }
 }
 
@@ -128,7 +135,34 @@ impl fmt::Display for Class {
     }
 }
 
+/// What a stage of a kernel has to do ([`Kernel::stages`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stage {
+    /// All of it.
+    pub work: Work,
+    /// Bytes of `work.read` that another stage left in scratch memory.
+    pub inner_read: u64,
+    /// Bytes of `work.written` that are left there for another stage.
+    pub inner_written: u64,
+}
+
 impl Kernel {
+    /// What each of the kernel's stages has to do.
+    pub fn stage_work(&self) -> Vec<Stage> {
+        match self {
+            Kernel::Chain(c) => chain(c),
+            _ => vec![],
+        }
+    }
+
+    /// Bytes of scratch memory in which stages leave values for each other.
+    pub fn held_bytes(&self) -> usize {
+        match self {
+            Kernel::Chain(chain) => chain.held_bytes(),
+            _ => 0,
+        }
+    }
+
     /// The class that profiles count the kernel under.
     pub fn class(&self) -> Class {
         match self {
@@ -159,21 +193,14 @@ impl Kernel {
     pub fn work(&self) -> Work {
         match self {
             Kernel::Conv(c) | Kernel::Rows(c) => conv(c),
-            Kernel::Chain(chain) => {
+            Kernel::Chain(_) => {
                 // The maps between stages are neither read from afar nor written there.
-                let mut all: Work = chain.stages.iter().map(conv).sum();
-                for pair in chain.stages.windows(2) {
-                    let (made, read) = (conv(&pair[0]).written, conv(&pair[1]));
-                    let beside = operands(
-                        &pair[1].epilogue,
-                        values_out(&pair[1]),
-                        pair[1].batch,
-                        pair[1].out_c,
-                    );
-                    all.written -= made;
-                    all.read -= read.read - beside * VALUE;
-                }
-                all
+                let outside = |stage: Stage| Work {
+                    read: stage.work.read - stage.inner_read,
+                    written: stage.work.written - stage.inner_written,
+                    ..stage.work
+                };
+                self.stage_work().into_iter().map(outside).sum()
             }
             // Counted as the plain convolution that it computes, but with the weights it reads.
             Kernel::Winograd(w) => {
@@ -235,6 +262,20 @@ impl Kernel {
             }
         }
     }
+}
+
+fn chain(chain: &ChainKernel) -> Vec<Stage> {
+    let last = chain.stages.len() - 1;
+    let stage = |(i, c): (usize, &ConvKernel)| {
+        let work = conv(c);
+        let beside = operands(&c.epilogue, values_out(c), c.batch, c.out_c) * VALUE;
+        Stage {
+            work,
+            inner_read: if i > 0 { work.read - beside } else { 0 },
+            inner_written: if i < last { work.written } else { 0 },
+        }
+    };
+    chain.stages.iter().enumerate().map(stage).collect()
 }
 
 fn values(sizes: &[usize]) -> u64 {

@@ -2,10 +2,12 @@
 
 mod support;
 
+use netwright_codegen::jit::StepTime;
 use netwright_codegen::program::*;
 use netwright_codegen::{
     AlignedBuffer, Backend, CodegenError, CompileOptions, CompiledProgram, Pool, compile, pack,
 };
+use std::time::Duration;
 use support::harness::random;
 use support::reference;
 
@@ -167,15 +169,75 @@ fn times_are_measured_by_step() {
     let mut workspace = compiled.workspace(1).unwrap();
     let (mut out, mut mean) = (vec![0.0; PIXELS * CHANNELS], vec![0.0; CHANNELS]);
     let outputs = &mut [out.as_mut_slice(), mean.as_mut_slice()];
-    let mut times = vec![std::time::Duration::ZERO; program.steps.len()];
+    let mut times = compiled.step_times();
     let (weights_bytes, pool) = (weights.as_bytes(), Pool::new(1));
     compiled.run_timed(&[&x], outputs, weights_bytes, &mut workspace, &pool, &mut times).unwrap();
-    assert!(times.iter().all(|t| !t.is_zero()));
+    assert!(times.iter().all(|t| !t.total.is_zero() && t.stages.is_empty()));
     let short = &mut times[1..];
     let error = compiled.run_timed(&[&x], outputs, weights_bytes, &mut workspace, &pool, short);
     assert!(error.unwrap_err().to_string().contains("times: "));
     out.extend(mean);
     assert_eq!(out, run(&compiled, &weights, &x, &pool));
+}
+
+/// Stages are timed beside the ordinary code, and take no longer than their step.
+#[test]
+fn times_are_measured_by_stage() {
+    let conv = |in_c: usize, out_c: usize| ConvKernel {
+        batch: 1,
+        in_h: 40,
+        in_w: 16,
+        in_c,
+        out_h: 40,
+        out_w: 16,
+        out_c,
+        kernel: [3; 2],
+        stride: [1; 2],
+        pad: [1; 2],
+        dilation: [1; 2],
+        groups: 1,
+        input_nchw: false,
+        epilogue: vec![],
+    };
+    let chain = ChainKernel { stages: vec![conv(16, 24), conv(24, 8)], rows: 4 };
+    let kernel = Kernel::Chain(chain);
+    let program = support::harness::program(&kernel);
+    let options = CompileOptions { share_from_ns: 0, ..Default::default() };
+    let plain = compile(&program, &options).unwrap();
+    let compiled = compile(&program, &CompileOptions { stage_times: true, ..options }).unwrap();
+    let shape = |compiled: &CompiledProgram| -> Vec<(String, usize)> {
+        compiled.symbols().map(|s| (s.name.to_string(), s.bytes)).collect()
+    };
+    let (plain_symbols, symbols) = (shape(&plain), shape(&compiled));
+    assert_eq!(symbols[..plain_symbols.len()], plain_symbols);
+    let values = support::harness::random_operands(&kernel);
+    let (inputs, packed) = support::harness::split(&kernel, &values);
+    let mut weights = AlignedBuffer::zeroed(packed.len()).unwrap();
+    weights.as_bytes_mut().copy_from_slice(&packed);
+    for threads in 1..4 {
+        let pool = Pool::new(threads);
+        let run = |compiled: &CompiledProgram, times: Option<&mut [StepTime]>| {
+            let mut out = vec![0.0; program.outputs[0] / 4];
+            let mut workspace = compiled.workspace(threads).unwrap();
+            let (x, w) = (&[&*inputs[0]], weights.as_bytes());
+            let outputs = &mut [out.as_mut_slice()];
+            match times {
+                None => compiled.run(x, outputs, w, &mut workspace, &pool),
+                Some(t) => compiled.run_timed(x, outputs, w, &mut workspace, &pool, t),
+            }
+            .unwrap();
+            out
+        };
+        let wanted = run(&plain, None);
+        assert_eq!(run(&compiled, None), wanted);
+        let mut times = compiled.step_times();
+        assert_eq!(run(&compiled, Some(&mut times)), wanted);
+        let StepTime { total, stages } = &times[0];
+        assert!(stages.len() == 2 && stages.iter().all(|stage| !stage.is_zero()), "{times:?}");
+        // The clocks are two: they agree well enough.
+        let all: Duration = stages.iter().sum();
+        assert!(all <= total.mul_f64(1.05) + Duration::from_micros(10), "{times:?}");
+    }
 }
 
 #[test]

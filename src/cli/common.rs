@@ -99,10 +99,9 @@ pub fn run_options(machine: &MachineArgs, backend: BackendArg) -> RunOptions {
         backend,
         cpu: machine.cpu(),
         threads: machine.threads(),
-        features: false,
         winograd: !machine.no_winograd,
         depth_first: !machine.no_depth_first,
-        separate: false,
+        ..RunOptions::default()
     }
 }
 

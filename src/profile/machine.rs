@@ -3,7 +3,8 @@
 use crate::error::Error;
 use netwright_codegen::bandwidth::{self, Bandwidth, Level};
 use netwright_codegen::peak::{self, Peak};
-use netwright_codegen::work::Work;
+use netwright_codegen::program::Kernel;
+use netwright_codegen::work::{Stage, Work};
 
 /// Measured peaks of the machine.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +47,13 @@ pub struct Roof {
     pub limit: Limit,
 }
 
+impl Roof {
+    /// Of so many kernels like this.
+    pub fn times(self, n: usize) -> Roof {
+        Roof { seconds: self.seconds * n as f64, ..self }
+    }
+}
+
 /// Bytes that a whole network goes through in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
@@ -53,6 +61,12 @@ pub struct Sizes {
     pub weights: usize,
     /// Values between steps.
     pub arena: usize,
+}
+
+impl Sizes {
+    fn all(self) -> u64 {
+        (self.weights as u64).saturating_add(self.arena as u64)
+    }
 }
 
 impl Machine {
@@ -75,18 +89,38 @@ impl Machine {
     /// from the first level that holds the whole network: each is read once a run, and everything
     /// else is touched in between.
     pub fn roof(&self, work: &Work, network: Sizes) -> Roof {
-        let arithmetic = work.flops() as f64 / self.all.gflops / 1e9;
         let values = work.read.saturating_add(work.written);
-        let near = self.level(values);
-        let far = self.level((network.weights as u64).saturating_add(network.arena as u64));
-        let time = |bytes: u64, level: Option<&Bandwidth>| {
-            level.map_or(0.0, |level| bytes as f64 / level.gbps / 1e9)
-        };
-        let (near_time, far_time) = (time(values, near), time(work.weights, far));
-        let longer = if near_time >= far_time { near } else { far };
-        match longer {
-            Some(level) if near_time + far_time > arithmetic => {
-                Roof { seconds: near_time + far_time, limit: Limit::Bytes(level.level) }
+        self.lowest(work, [(values, values), (work.weights, network.all())])
+    }
+
+    /// The roof of a stage of `kernel`. What stages leave for each other comes from the first level that
+    /// holds it; the rest as in [`Machine::roof`] of the whole kernel.
+    pub fn stage_roof(&self, stage: &Stage, kernel: &Kernel, network: Sizes) -> Roof {
+        let (work, whole) = (&stage.work, kernel.work());
+        let inner = stage.inner_read.saturating_add(stage.inner_written);
+        let outer = work.read.saturating_add(work.written).saturating_sub(inner);
+        // Each thread holds such values of its own.
+        let held = (kernel.held_bytes() as u64).saturating_mul(self.all.threads as u64);
+        let values = whole.read.saturating_add(whole.written);
+        self.lowest(work, [(inner, held), (outer, values), (work.weights, network.all())])
+    }
+
+    /// The roof of arithmetic, and of bytes that come from the level that holds so many.
+    fn lowest<const N: usize>(&self, work: &Work, bytes: [(u64, u64); N]) -> Roof {
+        let arithmetic = work.flops() as f64 / self.all.gflops / 1e9;
+        let mut longest: Option<(f64, Level)> = None;
+        let mut all = 0.0;
+        for (bytes, held) in bytes {
+            let Some(level) = self.level(held) else { continue };
+            let time = bytes as f64 / level.gbps / 1e9;
+            all += time;
+            if longest.is_none_or(|(longest, _)| time > longest) {
+                longest = Some((time, level.level));
+            }
+        }
+        match longest {
+            Some((_, level)) if all > arithmetic => {
+                Roof { seconds: all, limit: Limit::Bytes(level) }
             }
             _ => Roof { seconds: arithmetic, limit: Limit::Arithmetic },
         }

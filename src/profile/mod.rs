@@ -8,13 +8,14 @@ mod machine;
 mod row;
 
 pub use machine::{Limit, Machine, Roof, Sizes};
-pub use row::{Row, Totals};
+pub use row::{Row, RowKind, Totals};
 
 use crate::error::Error;
 use crate::session::Session;
+use netwright_codegen::jit::StepTime;
 use netwright_codegen::name;
-use netwright_codegen::program::Program;
-use netwright_codegen::work::{Class, Work};
+use netwright_codegen::program::{Kernel, Program, Step};
+use netwright_codegen::work::{Class, Stage, Work};
 use std::time::{Duration, Instant};
 
 /// How long to measure: until both are reached.
@@ -97,10 +98,10 @@ pub fn measure(session: &mut Session, input: &[f32], effort: Effort) -> Result<P
         return Err(Error::Compile("the interpreter runs no kernels that could be timed".into()));
     };
     let program = code.program().program().clone();
-    let times = run(session, input, effort, program.steps.len())?;
+    let times = run(session, input, effort, code.program().step_times())?;
     let machine = Machine::measure(session.threads())?;
     let sizes = Sizes { weights: program.weights_bytes, arena: program.arena_bytes };
-    let steps = rows(&program, &times.steps, |work| machine.roof(work, sizes));
+    let steps = rows(&program, &times.steps, &machine, sizes);
     Ok(Profile {
         machine,
         runs: times.runs,
@@ -117,10 +118,16 @@ struct Times {
     runs: usize,
     whole: f64,
     timed: f64,
-    steps: Vec<f64>,
+    /// Of each step, and of its stages.
+    steps: Vec<(f64, Vec<f64>)>,
 }
 
-fn run(session: &mut Session, input: &[f32], effort: Effort, steps: usize) -> Result<Times, Error> {
+fn run(
+    session: &mut Session,
+    input: &[f32],
+    effort: Effort,
+    mut times: Vec<StepTime>,
+) -> Result<Times, Error> {
     let mut output = vec![0.0; session.outputs()[0].elements()];
     let start = Instant::now();
     let mut warm = 0;
@@ -129,8 +136,7 @@ fn run(session: &mut Session, input: &[f32], effort: Effort, steps: usize) -> Re
         warm += 1;
     }
     let (mut whole, mut timed) = (Vec::new(), Vec::new());
-    let mut each = vec![Vec::new(); steps];
-    let mut times = vec![Duration::ZERO; steps];
+    let mut each: Vec<StepTimes> = times.iter().map(StepTimes::new).collect();
     let start = Instant::now();
     while whole.len() < MAX_RUNS && (whole.len() < effort.runs || start.elapsed() < effort.time) {
         let begin = Instant::now();
@@ -140,15 +146,44 @@ fn run(session: &mut Session, input: &[f32], effort: Effort, steps: usize) -> Re
         session.run_timed(input, &mut output, &mut times)?;
         timed.push(begin.elapsed().as_secs_f64());
         for (all, time) in each.iter_mut().zip(&times) {
-            all.push(time.as_secs_f64());
+            all.add(time);
         }
     }
     Ok(Times {
         runs: whole.len(),
         whole: median(&mut whole),
         timed: median(&mut timed),
-        steps: each.iter_mut().map(|times| median(times)).collect(),
+        steps: each.iter_mut().map(StepTimes::medians).collect(),
     })
+}
+
+/// The times of a step in all runs.
+struct StepTimes {
+    totals: Vec<f64>,
+    /// Of each stage, its shares of the step's times.
+    shares: Vec<Vec<f64>>,
+}
+
+impl StepTimes {
+    fn new(time: &StepTime) -> StepTimes {
+        StepTimes { totals: Vec::new(), shares: vec![Vec::new(); time.stages.len()] }
+    }
+
+    fn add(&mut self, time: &StepTime) {
+        let total = time.total.as_secs_f64();
+        self.totals.push(total);
+        for (shares, stage) in self.shares.iter_mut().zip(&time.stages) {
+            shares.push(if total > 0.0 { stage.as_secs_f64() / total } else { 0.0 });
+        }
+    }
+
+    /// The median of the step, and those of its stages' shares of it, which are no more than all of it.
+    fn medians(&mut self) -> (f64, Vec<f64>) {
+        let total = median(&mut self.totals);
+        let shares: Vec<f64> = self.shares.iter_mut().map(|shares| median(shares)).collect();
+        let all = shares.iter().sum::<f64>().max(1.0);
+        (total, shares.into_iter().map(|share| total * share / all).collect())
+    }
 }
 
 /// The middle of some values; 0 of none.
@@ -163,19 +198,29 @@ fn median(values: &mut [f64]) -> f64 {
 }
 
 /// A row for each step.
-fn rows(program: &Program, seconds: &[f64], roof: impl Fn(&Work) -> Roof) -> Vec<Row> {
-    let step = |(step, seconds): (&netwright_codegen::program::Step, &f64)| {
+fn rows(program: &Program, times: &[(f64, Vec<f64>)], machine: &Machine, sizes: Sizes) -> Vec<Row> {
+    let step = |(step, (seconds, stages)): (&Step, &(f64, Vec<f64>))| {
         let kernel = &program.kernels[step.kernel];
-        let work = std::iter::repeat_n(kernel.work(), program.rounds).sum();
-        Row {
+        let row = |kernel: &Kernel, work: Work, seconds: f64, roof: Roof| Row {
             name: step.name.clone(),
             kernel: name::kernel(kernel),
             class: kernel.class(),
             work,
-            seconds: *seconds,
-            roof: roof(&work),
+            seconds,
+            roof,
+            kind: RowKind::Kernel,
             parts: Vec::new(),
-        }
+        };
+        let rounds = program.rounds;
+        let work = kernel.work();
+        let roof = machine.roof(&work, sizes).times(rounds);
+        let whole = row(kernel, work.times(rounds), *seconds, roof);
+        let stage = |((of, stage), seconds): ((Kernel, Stage), &f64)| {
+            let roof = machine.stage_roof(&stage, kernel, sizes).times(rounds);
+            row(&of, stage.work.times(rounds), *seconds, roof)
+        };
+        let inside = kernel.stages().into_iter().zip(kernel.stage_work());
+        whole.with_stages(inside.zip(stages).map(stage).collect())
     };
-    program.steps.iter().zip(seconds).map(step).collect()
+    program.steps.iter().zip(times).map(step).collect()
 }

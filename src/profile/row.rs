@@ -1,16 +1,29 @@
 //! Rows of a profile: layers, and the kernels inside them.
 
-use super::machine::Roof;
+use super::machine::{Limit, Roof};
 use netwright_codegen::work::{Class, Work};
+
+/// What a row stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowKind {
+    /// A kernel.
+    Kernel,
+    /// The steps of a layer, its parts.
+    Layer,
+    /// A step whose function calls the kernels that are its parts.
+    Fused,
+    /// What such a function does between its calls.
+    Between,
+}
 
 /// A layer, or a kernel that is a part of one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// The layer's name in the spec.
     pub name: String,
-    /// The kernel's name; of a row with parts, that of the part that takes longest.
+    /// The kernel's name; of a layer of several steps, that of the part that takes longest.
     pub kernel: String,
-    /// The kernel's class; of a row with parts, that of the part that takes longest.
+    /// The kernel's class; of a layer of several steps, that of the part that takes longest.
     pub class: Class,
     /// What there is to do.
     pub work: Work,
@@ -18,6 +31,8 @@ pub struct Row {
     pub seconds: f64,
     /// What the machine would need at least.
     pub roof: Roof,
+    /// What it stands for.
+    pub kind: RowKind,
     /// The kernels, in the order of execution, where the row is more than one.
     pub parts: Vec<Row>,
 }
@@ -38,12 +53,41 @@ impl Row {
         if self.seconds > 0.0 { self.roof.seconds / self.seconds } else { 0.0 }
     }
 
+    /// What the row is as a part of another.
+    pub fn part(&self) -> &'static str {
+        match self.kind {
+            RowKind::Between => "between stages",
+            _ => self.class.name(),
+        }
+    }
+
     /// The kernels of a row: its parts (and theirs), or itself.
     pub fn kernels(&self) -> Box<dyn Iterator<Item = &Row> + '_> {
         match self.parts.as_slice() {
             [] => Box::new(std::iter::once(self)),
             parts => Box::new(parts.iter().flat_map(Row::kernels)),
         }
+    }
+
+    /// The row of a step whose function calls those of other kernels, its stages. The rest of its time, in
+    /// which it moves rows and waits for other threads, is a part too, the last; it has the step's class.
+    pub(crate) fn with_stages(mut self, stages: Vec<Row>) -> Row {
+        if stages.is_empty() {
+            return self;
+        }
+        let inside: f64 = stages.iter().map(|stage| stage.seconds).sum();
+        let rest = Row {
+            work: Work::default(),
+            seconds: (self.seconds - inside).max(0.0),
+            roof: Roof { seconds: 0.0, limit: Limit::Arithmetic },
+            kernel: format!("between the stages of {}", self.kernel),
+            kind: RowKind::Between,
+            ..self.clone()
+        };
+        self.kind = RowKind::Fused;
+        self.parts = stages;
+        self.parts.push(rest);
+        self
     }
 
     /// Steps that follow each other and have one name become one row with parts.
@@ -72,6 +116,7 @@ impl Row {
                 seconds: parts.iter().map(|part| part.roof.seconds).sum(),
                 limit: longest.roof.limit,
             },
+            kind: RowKind::Layer,
             parts,
         }
     }
@@ -117,7 +162,6 @@ fn rate(count: u64, seconds: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::machine::Limit;
     use super::*;
 
     pub fn row(name: &str, class: Class, seconds: f64) -> Row {
@@ -128,6 +172,7 @@ mod tests {
             work: Work { macs: 10, read: 4, written: 8, ..Work::default() },
             seconds,
             roof: Roof { seconds: seconds / 2.0, limit: Limit::Arithmetic },
+            kind: RowKind::Kernel,
             parts: Vec::new(),
         }
     }

@@ -219,7 +219,7 @@ pub fn build(
         code.push((level, kernels.iter().map(|kernel| kernel.bytes.len()).sum()));
         let functions = module.kernels(&names, kernels.as_slice())?;
         let (entry, scratch_of) = module.define(&prefix, |own| {
-            let linked = native::link(own, program, &leaves, &kernels, &functions)?;
+            let linked = native::link(own, program, &leaves, &kernels, &functions, false)?;
             let scratch = linked.iter().map(|kernel| kernel.scratch).max().unwrap_or(0);
             symbols.extend(linked.iter().map(|kernel| {
                 let declared = own.module.declarations().get_function_decl(kernel.function);

@@ -113,6 +113,7 @@ fn generate(
             isa: options.isa,
             baseline: options.baseline,
             threads: options.compile_threads,
+            stage_times: options.stage_times,
             ..CompileOptions::default()
         },
     )?;

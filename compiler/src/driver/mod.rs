@@ -40,7 +40,7 @@ pub use object::{HalfCost, NetworkObject, ObjectRequest, object};
 pub use pack::Packed;
 
 pub use crate::plan::Port;
-pub use netwright_codegen::jit::Backend;
+pub use netwright_codegen::jit::{Backend, StepTime};
 pub use netwright_codegen::object::{Level, ObjectFile, ObjectOptions, Triple, header};
 pub use netwright_codegen::program::Half;
 pub use netwright_codegen::wide::WideIsa;
@@ -73,6 +73,8 @@ pub struct Options {
     /// Compute convolutions that follow each other depth first where it is estimated to be faster, and attention
     /// head by head.
     pub depth_first: bool,
+    /// Also make code that times the stages inside steps, for [`CompiledNetwork::run_timed`].
+    pub stage_times: bool,
     /// Check the graph after each pass.
     pub verify: bool,
 }
@@ -88,6 +90,7 @@ impl Default for Options {
             fuse: true,
             winograd: true,
             depth_first: true,
+            stage_times: false,
             verify: cfg!(debug_assertions),
         }
     }

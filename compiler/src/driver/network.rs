@@ -1,10 +1,9 @@
 //! Networks that run.
 
-use super::{Code, DriverError, Packed, Port};
+use super::{Code, DriverError, Packed, Port, StepTime};
 use netwright_codegen::buffer::AlignedBuffer;
 use netwright_codegen::pool::{Pool, thread_count};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What compiled and interpreted networks have in common.
 pub trait Network {
@@ -88,8 +87,8 @@ impl CompiledNetwork {
         self.weights.elapsed().as_secs_f64() * 1e3
     }
 
-    /// As [`Network::run`], and writes the time of each step into `times`, which has as many
-    /// elements as the program has steps.
+    /// As [`Network::run`], and writes the time of each step into `times`, which the program made
+    /// ([`netwright_codegen::CompiledProgram::step_times`]).
     ///
     /// # Errors
     /// As [`Network::run`].
@@ -97,7 +96,7 @@ impl CompiledNetwork {
         &mut self,
         inputs: &[&[f32]],
         outputs: &mut [&mut [f32]],
-        times: &mut [Duration],
+        times: &mut [StepTime],
     ) -> Result<(), DriverError> {
         let CompiledNetwork { code, weights, workspace, pool } = self;
         code.program().run_timed(inputs, outputs, weights.bytes(), workspace, pool, times)?;

@@ -1,7 +1,7 @@
 //! A profile as a page: one file without scripts, light or dark as the reader has it.
 
 use super::super::numbers;
-use super::{DISTURBED, Subject, digits, percent, roofline};
+use super::{DISTURBED, Subject, digits, percent, rate, roof_share, roofline};
 use crate::profile::{Profile, Row};
 use std::fmt::Write;
 
@@ -54,7 +54,7 @@ pub fn page(subject: &Subject, profile: &Profile) -> String {
     let mut marks = Vec::new();
     let longest = profile.layers.iter().map(|row| row.seconds).fold(0.0, f64::max);
     for row in &profile.layers {
-        layer(&mut layers, &mut marks, (profile, longest), row, 0);
+        layer(&mut layers, &mut marks, (profile, longest), row, (0, 0.0));
     }
     let _ = write!(
         page,
@@ -66,8 +66,9 @@ pub fn page(subject: &Subject, profile: &Profile) -> String {
     );
     let _ = write!(
         page,
-        "<section>\n<h2>Layers</h2>\n<p class=\"note\">In the order of execution. The full colour is the time that the \
-         measured peaks allow, the pale one the rest.</p>\n<div class=\"layers\">\n\
+        "<section>\n<h2>Layers</h2>\n<p class=\"note\">In the order of execution; what a layer consists of stands below it, each part where it is in the layer's \
+         bar. The full colour is the time that the measured peaks allow, the pale one the rest. The stages of what runs depth \
+         first take turns for every few rows: their bars are sums.</p>\n<div class=\"layers\">\n\
          <div class=\"row head\"><span>layer</span><span></span><span>ms</span><span>share</span><span>GFLOP/s</span>\
          <span>GB/s</span><span>of roof</span></div>\n{layers}</div>\n</section>\n</main>\n</body>\n</html>\n"
     );
@@ -132,28 +133,29 @@ fn shares(page: &mut String, profile: &Profile) {
     }
     page.push_str("</div>\n<table>\n<tr><th>kernels</th><th>number</th><th>ms</th><th>share</th><th>GFLOP/s</th><th>GB/s</th><th>of roof</th></tr>\n");
     for (class, totals) in &classes {
-        let gflops = if totals.work.flops() > 0 { digits(totals.gflops()) } else { String::new() };
         let _ = writeln!(
             page,
-            "<tr><td><i class=\"dot {}\"></i>{class}</td><td>{}</td><td>{}</td><td>{}</td><td>{gflops}</td><td>{}</td><td>{}</td></tr>",
+            "<tr><td><i class=\"dot {}\"></i>{class}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             class.name().replace(' ', "-"),
             totals.kernels,
             digits(totals.seconds * 1e3),
             percent(totals.seconds, sum),
-            digits(totals.gbps()),
-            percent(totals.roof, totals.seconds),
+            rate(totals.work.flops(), totals.gflops()),
+            rate(totals.work.bytes(), totals.gbps()),
+            roof_share(totals.roof, totals.seconds),
         );
     }
     page.push_str("</table>\n</section>\n");
 }
 
-/// A row and its parts; `marks` gets the kernels among them.
+/// A row and its parts; `marks` gets the kernels among them. `start` is the time in the layer at which the row
+/// begins.
 fn layer<'a>(
     page: &mut String,
     marks: &mut Vec<Mark<'a>>,
     (profile, longest): (&Profile, f64),
     row: &'a Row,
-    depth: usize,
+    (depth, mut start): (usize, f64),
 ) {
     let anchor = format!("k{}", marks.len());
     let kernel = row.parts.is_empty();
@@ -161,29 +163,47 @@ fn layer<'a>(
     let id = if kernel { format!(" id=\"{anchor}\"") } else { String::new() };
     let label = match depth {
         0 => escape(&row.name),
-        _ => format!("<span class=\"part\" style=\"margin-left:{depth}em\">{}</span>", row.class),
+        _ => format!("<span class=\"part\" style=\"margin-left:{depth}em\">{}</span>", row.part()),
     };
-    let width = |seconds: f64| 100.0 * (seconds / longest).clamp(0.0, 1.0);
-    let gflops = if row.work.flops() > 0 { digits(row.gflops()) } else { String::new() };
+    let mut bars = String::new();
+    bar(&mut bars, row, longest, &mut start.clone());
     let _ = writeln!(
         page,
-        "<div class=\"row\"{id} title=\"{}\"><span>{label}</span><span class=\"bar\"><i class=\"{c} pale\" \
-         style=\"width:{:.2}%\"></i><i class=\"{c}\" style=\"width:{:.2}%\"></i></span><span>{}</span><span>{}</span>\
-         <span>{gflops}</span><span>{}</span><span>{}</span></div>",
+        "<div class=\"row\"{id} title=\"{}\"><span>{label}</span><span class=\"bar\">{bars}</span><span>{}</span><span>{}</span>\
+         <span>{}</span><span>{}</span><span>{}</span></div>",
         escape(&roofline::title(row, profile)),
-        width(row.seconds),
-        width(row.roof.seconds.min(row.seconds)),
         digits(row.seconds * 1e3),
         percent(row.seconds, profile.steps_sum()),
-        digits(row.gbps()),
-        percent(row.roof.seconds, row.seconds),
-        c = colour(row),
+        rate(row.work.flops(), row.gflops()),
+        rate(row.work.bytes(), row.gbps()),
+        roof_share(row.roof.seconds, row.seconds),
     );
     if kernel {
         marks.push(Mark { anchor, row });
     }
     for part in &row.parts {
-        layer(page, marks, (profile, longest), part, depth + 1);
+        layer(page, marks, (profile, longest), part, (depth + 1, start));
+        start += part.seconds;
+    }
+}
+
+/// The bars of a row's kernels side by side; `start` moves to their end.
+fn bar(bars: &mut String, row: &Row, longest: f64, start: &mut f64) {
+    let width = |seconds: f64| 100.0 * (seconds / longest).clamp(0.0, 1.0);
+    for kernel in row.kernels() {
+        let (left, class) = (width(*start), colour(kernel));
+        *start += kernel.seconds;
+        let mut piece = |pale: &str, seconds: f64| {
+            let _ = write!(
+                bars,
+                "<i class=\"{class}{pale}\" style=\"left:{left:.2}%;width:{:.2}%\"></i>",
+                width(seconds)
+            );
+        };
+        piece(" pale", kernel.seconds);
+        if kernel.roof.seconds > 0.0 {
+            piece("", kernel.roof.seconds.min(kernel.seconds));
+        }
     }
 }
 
@@ -204,6 +224,9 @@ mod tests {
             let open = page.matches(&format!("<{element}>")).count()
                 + page.matches(&format!("<{element} ")).count();
             assert_eq!(open, page.matches(&format!("</{element}>")).count(), "{element}");
+        }
+        for row in profile.layers.iter().flat_map(Row::kernels) {
+            assert!(page.contains(&format!("\n.{} {{", colour(row))), "{}", row.class);
         }
         for (at, _) in page.match_indices("href=\"#") {
             let anchor = page[at + 7..].split('"').next().unwrap();

@@ -2,7 +2,7 @@
 
 use super::super::numbers::rounded;
 use super::Subject;
-use crate::profile::{Profile, Row};
+use crate::profile::{Profile, Row, RowKind};
 use serde_json::{Map, Value, json};
 
 /// The whole profile.
@@ -72,6 +72,9 @@ fn row(row: &Row, sum: f64) -> Value {
         "roof_ms": ms(row.roof.seconds),
         "limit": row.roof.limit.name(),
     });
+    if row.kind == RowKind::Fused {
+        object["fused"] = Value::Bool(true);
+    }
     if !row.parts.is_empty() {
         let parts = row.parts.iter().map(|part| self::row(part, sum)).collect::<Vec<_>>();
         object["parts"] = Value::Array(parts);

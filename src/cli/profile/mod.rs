@@ -11,7 +11,7 @@ use super::failure::{Failure, Outcome};
 use crate::file;
 use crate::network::Network;
 use crate::profile::{Effort, measure};
-use crate::session::{Backend, Session};
+use crate::session::{Backend, RunOptions, Session};
 use netwright_compiler::weights::image;
 use std::io::Write;
 use std::time::Duration;
@@ -43,7 +43,8 @@ impl Subject {
 }
 
 pub fn run(args: &ProfileArgs) -> Outcome {
-    let options = common::run_options(&args.spec.machine, args.runner.backend);
+    let machine = common::run_options(&args.spec.machine, args.runner.backend);
+    let options = RunOptions { stage_times: true, ..machine };
     if options.backend == Backend::Interpreter {
         return Err(Failure::Usage("the interpreter runs no kernels that could be timed".into()));
     }
@@ -95,11 +96,21 @@ fn percent(part: f64, whole: f64) -> String {
     if whole > 0.0 { format!("{:.1}%", 100.0 * part / whole) } else { String::new() }
 }
 
+/// A rate of so many; nothing of nothing.
+fn rate(count: u64, rate: f64) -> String {
+    if count > 0 { digits(rate) } else { String::new() }
+}
+
+/// What the roof allows as a share of the time; nothing where it says nothing.
+fn roof_share(roof: f64, seconds: f64) -> String {
+    if roof > 0.0 { percent(roof, seconds) } else { String::new() }
+}
+
 /// A profile without any measuring, for the tests of its forms.
 #[cfg(test)]
 mod sample {
     use super::*;
-    use crate::profile::{Limit, Machine, Profile, Roof, Row};
+    use crate::profile::{Limit, Machine, Profile, Roof, Row, RowKind};
     use netwright_codegen::bandwidth::{Bandwidth, Level};
     use netwright_codegen::peak::Peak;
     use netwright_codegen::work::{Class, Work};
@@ -115,15 +126,21 @@ mod sample {
             work,
             seconds: us * 1e-6,
             roof: Roof { seconds: us * share * 1e-6, limit },
+            kind: RowKind::Kernel,
             parts: vec![],
         };
         let work =
             |macs, other, read, weights| Work { macs, other, read, weights, written: 400_000 };
         let stem = work(10_000_000, 0, 600_000, 3_500);
         let stem = row("stem.conv", Class::Dense, stem, 160.0, 0.625, Limit::Arithmetic);
+        let expand = work(3_000_000, 0, 400_000, 900);
+        let expand = row("blocks.0", Class::Pointwise, expand, 30.0, 0.8, Limit::Arithmetic);
         let depthwise = work(3_600_000, 0, 1_600_000, 1_300);
         let depthwise =
-            row("blocks.0.dw", Class::Depthwise, depthwise, 90.0, 0.4, Limit::Bytes(Level::L2));
+            row("blocks.0", Class::Depthwise, depthwise, 54.0, 0.5, Limit::Bytes(Level::L2));
+        let block = work(6_600_000, 0, 400_000, 2_200);
+        let block = row("blocks.0", Class::Chain, block, 90.0, 0.6, Limit::Arithmetic);
+        let block = block.with_stages(vec![expand, depthwise]);
         let soft = row(
             "attn",
             Class::Softmax,
@@ -172,7 +189,7 @@ mod sample {
             runs: 50,
             whole: 405e-6,
             timed: 408e-6,
-            layers: vec![stem, depthwise, attention, copy],
+            layers: vec![stem, block, attention, copy],
             weights_bytes: 14 << 20,
             arena_bytes: 3 << 20,
         };

@@ -6,7 +6,7 @@
 
 use super::html::{Mark, escape};
 use super::{digits, percent};
-use crate::profile::{Machine, Profile, Row};
+use crate::profile::{Machine, Profile, Row, RowKind};
 use std::fmt::Write;
 
 /// The picture and its plot, in pixels.
@@ -84,6 +84,9 @@ pub fn title(row: &Row, profile: &Profile) -> String {
             digits(row.gflops()),
             digits(row.work.intensity())
         );
+    }
+    if row.kind == RowKind::Between {
+        return text + "moving rows from band to band, and waiting for other threads";
     }
     text + &format!(
         "{} GB/s\n{} of what the peaks allow (limit: {})",
@@ -168,7 +171,7 @@ fn roofs(svg: &mut String, machine: &Machine, x: &Axis, y: &Axis) {
     let per_y = (BOTTOM - TOP) / (y.high / y.low).ln();
     let angle = -(per_y / per_x).atan().to_degrees();
     let mut bend = x.high;
-    for level in &machine.levels {
+    for (i, level) in machine.levels.iter().enumerate() {
         // From where the line enters the plot to where it meets the peak.
         let start = x.low.max(y.low / level.gbps);
         let end = (peak / level.gbps).min(x.high);
@@ -179,8 +182,12 @@ fn roofs(svg: &mut String, machine: &Machine, x: &Axis, y: &Axis) {
         let point = |at: f64| (x.at(at), y.at(at * level.gbps));
         let ((x1, y1), (x2, y2)) = (point(start), point(end));
         let _ = writeln!(svg, "<path class=\"roof\" d=\"M{x1:.1} {y1:.1}L{x2:.1} {y2:.1}\"/>");
+        // Labels of lines close to each other do not lie on each other.
+        let along = 12.0 + 90.0 * i as f64;
+        let room = ((x2 - x1).hypot(y2 - y1) - 90.0).max(0.0);
+        let along = along.min(room);
         let (label_x, label_y) =
-            (x1 + 12.0 * angle.to_radians().cos(), y1 + 12.0 * angle.to_radians().sin());
+            (x1 + along * angle.to_radians().cos(), y1 + along * angle.to_radians().sin());
         let _ = writeln!(
             svg,
             "<text transform=\"translate({label_x:.1} {label_y:.1}) rotate({angle:.1})\" dy=\"-5\" \
@@ -213,8 +220,8 @@ mod tests {
         let marks: Vec<Mark> =
             rows.enumerate().map(|(i, row)| Mark { anchor: format!("k{i}"), row }).collect();
         let svg = svg(&profile, &marks);
-        // The copy has no arithmetic, so no place.
-        assert_eq!(svg.matches("<circle").count(), 4);
+        // The copy has no arithmetic, and what is between stages neither, so they have no place.
+        assert_eq!(svg.matches("<circle").count(), 5);
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
         assert!(svg.contains("1/") && svg.contains("&lt;a&gt;"), "{svg}");
     }

@@ -2,8 +2,8 @@
 
 use super::super::numbers;
 use super::super::table::{Align, Table};
-use super::{DISTURBED, Subject, digits, percent};
-use crate::profile::{Profile, Row, Totals};
+use super::{DISTURBED, Subject, digits, percent, rate, roof_share};
+use crate::profile::{Profile, Row, RowKind, Totals};
 use std::io::{self, Write};
 
 /// Longest kernel name that is shown whole.
@@ -101,10 +101,10 @@ fn classes(profile: &Profile) -> Table {
             totals.kernels.to_string(),
             digits(totals.seconds * 1e3),
             percent(totals.seconds, sum),
-            flops(totals.work.flops(), totals.gflops()),
+            rate(totals.work.flops(), totals.gflops()),
             peak_share(totals.work.macs, totals.gflops(), peak),
-            digits(totals.gbps()),
-            percent(totals.roof, totals.seconds),
+            rate(totals.work.bytes(), totals.gbps()),
+            roof_share(totals.roof, totals.seconds),
             bar(totals.seconds, longest),
         ]);
     }
@@ -157,29 +157,25 @@ fn parts(table: &mut Table, profile: &Profile, row: &Row, longest: f64, depth: u
 fn cells(profile: &Profile, row: &Row, longest: f64, depth: usize) -> Vec<String> {
     let name = match depth {
         0 => row.name.clone(),
-        _ => format!("{}└ {}", "  ".repeat(depth - 1), row.class),
+        _ => format!("{}└ {}", "  ".repeat(depth - 1), row.part()),
     };
     let kernel = match row.parts.len() {
         0 => cut(&row.kernel),
+        _ if row.kind == RowKind::Fused => cut(&row.kernel),
         n => format!("{n} kernels"),
     };
     vec![
         name,
         digits(row.seconds * 1e3),
         percent(row.seconds, profile.steps_sum()),
-        flops(row.work.flops(), row.gflops()),
+        rate(row.work.flops(), row.gflops()),
         peak_share(row.work.macs, row.gflops(), profile.machine.all.gflops),
-        digits(row.gbps()),
-        percent(row.roof.seconds, row.seconds),
-        row.roof.limit.name().into(),
+        rate(row.work.bytes(), row.gbps()),
+        roof_share(row.roof.seconds, row.seconds),
+        if row.roof.seconds > 0.0 { row.roof.limit.name().into() } else { String::new() },
         bar(row.seconds, longest),
         kernel,
     ]
-}
-
-/// A rate; nothing where there is no arithmetic.
-fn flops(flops: u64, rate: f64) -> String {
-    if flops > 0 { digits(rate) } else { String::new() }
 }
 
 /// The share of the peak, of products only: the peak is that of multiply-adds.
