@@ -5,7 +5,7 @@ use crate::error::CodegenError;
 use crate::vir::{BinOp, Cmp, Count, FoldOp, G, GImmOp, GOp, KernelFunction, Mem, Op, UnOp, V};
 use cranelift_codegen::Context;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
-use cranelift_codegen::ir::types::{F32, F32X4, I32, I32X4, I64, I64X2};
+use cranelift_codegen::ir::types::{F32, F32X4, I8X16, I32, I32X4, I64, I64X2};
 use cranelift_codegen::ir::{
     AbiParam, ConstantData, Endianness, InstBuilder, MemFlagsData, Signature, Type, UserFuncName,
     Value,
@@ -414,7 +414,22 @@ impl Emitter<'_> {
                     _ => b.ins().isub(x, y),
                 }
             }
+            BinOp::ZipLow => self.shuffle([0, 4, 1, 5], x, y),
+            BinOp::ZipHigh => self.shuffle([2, 6, 3, 7], x, y),
+            BinOp::PairLow => self.shuffle([0, 1, 4, 5], x, y),
+            BinOp::PairHigh => self.shuffle([2, 3, 6, 7], x, y),
         }
+    }
+
+    /// The lanes with these numbers among those of `x`, then `y`.
+    fn shuffle(&mut self, lanes: [u8; 4], x: Value, y: Value) -> Value {
+        let b = &mut self.b;
+        let bytes = lanes.into_iter().flat_map(|lane| (0..4).map(move |byte| 4 * lane + byte));
+        let bytes: Vec<u8> = bytes.collect();
+        let mask = b.func.dfg.immediates.push(ConstantData::from(&bytes[..]));
+        let (x, y) = (cast(b, I8X16, x), cast(b, I8X16, y));
+        let lanes = b.ins().shuffle(x, y, mask);
+        cast(b, F32X4, lanes)
     }
 
     fn multiply_add(&mut self, dst: V, part: usize, [x, y, sum]: [Value; 3]) {

@@ -49,7 +49,7 @@ pub enum Count {
     Reg(G),
 }
 
-/// Operations of two vectors, lane by lane.
+/// Operations of two vectors, lane by lane; the last four move lanes within groups of four.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BinOp {
     /// `a + b`
@@ -74,6 +74,14 @@ pub enum BinOp {
     IAdd,
     /// Wrapping difference of the lanes as 32-bit integers.
     ISub,
+    /// In each group of four lanes `a0 b0 a1 b1`.
+    ZipLow,
+    /// In each group of four lanes `a2 b2 a3 b3`.
+    ZipHigh,
+    /// In each group of four lanes `a0 a1 b0 b1`.
+    PairLow,
+    /// In each group of four lanes `a2 a3 b2 b3`.
+    PairHigh,
 }
 
 /// Operations of one vector, lane by lane.

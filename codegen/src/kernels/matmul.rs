@@ -10,7 +10,7 @@ use super::{
     round64, scaled,
 };
 use crate::program::MatMulKernel;
-use crate::vir::{Builder, Count, G, GImmOp, GOp};
+use crate::vir::{BinOp, Builder, Count, G, GImmOp, GOp};
 
 /// Rows of a block.
 const BLOCK_ROWS: usize = 96;
@@ -121,7 +121,7 @@ pub(super) fn pack_panels(
     let [k_stride, n_stride] = strides.map(|stride| stride as i64 * 4);
     let panel = |b: &mut Builder, n: usize| {
         let row = b.g_copy(column);
-        b.times(k, |b| {
+        let one = |b: &mut Builder| {
             if strides[1] == 1 {
                 for at in (0..n).step_by(b.lanes()) {
                     let count = b.lanes().min(n - at);
@@ -137,12 +137,41 @@ pub(super) fn pack_panels(
             }
             b.g_advance(row, k_stride);
             b.g_advance(to, PANEL as i64 * 4);
+        };
+        let turned = if strides[1] != 1 && strides[0] == 1 { k / 4 } else { 0 };
+        b.times(turned, |b| {
+            for at in (0..n).step_by(4) {
+                turn(b, row, n_stride, (at, n), to);
+            }
+            b.g_advance(row, 4 * k_stride);
+            b.g_advance(to, 4 * PANEL as i64 * 4);
         });
+        b.times(k - 4 * turned, one);
         b.g_advance(column, n_stride * PANEL as i64);
     };
     b.times(n / PANEL, |b| panel(b, PANEL));
     if !n.is_multiple_of(PANEL) {
         panel(b, n % PANEL);
+    }
+}
+
+/// Brings four values of each of four columns, `step` bytes apart, from column `at` of `n` on, into four rows of a
+/// panel. Where there are fewer columns, the last stands for those that are missing. Value by value, products of
+/// 197 by 197 by 64 run at 85% of the peak for 90%, of 49 by 49 by 32 at 54% for 66% (Zen 3).
+fn turn(b: &mut Builder, from: G, step: i64, (at, n): (usize, usize), to: G) {
+    let columns = [0, 1, 2, 3].map(|i| {
+        let column = (at + i).min(n - 1);
+        b.load_n(from, (column as i64 * step) as i32, 4)
+    });
+    let zip = |b: &mut Builder, i: usize| {
+        let [x, y] = [columns[i], columns[i + 1]];
+        [b.bin(BinOp::ZipLow, x, y), b.bin(BinOp::ZipHigh, x, y)]
+    };
+    let (left, right) = (zip(b, 0), zip(b, 2));
+    for row in 0..4 {
+        let op = if row % 2 == 0 { BinOp::PairLow } else { BinOp::PairHigh };
+        let value = b.bin(op, left[row / 2], right[row / 2]);
+        b.store_n(value, to, ((row * PANEL + at) * 4) as i32, 4);
     }
 }
 

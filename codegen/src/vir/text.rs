@@ -132,6 +132,10 @@ fn bin(op: BinOp) -> &'static str {
         BinOp::Xor => "xor",
         BinOp::IAdd => "iadd",
         BinOp::ISub => "isub",
+        BinOp::ZipLow => "zip_low",
+        BinOp::ZipHigh => "zip_high",
+        BinOp::PairLow => "pair_low",
+        BinOp::PairHigh => "pair_high",
     }
 }
 

@@ -115,7 +115,7 @@ impl Evaluator {
                 }
                 Op::Bin { op, dst, a, b } => {
                     let (a, b) = (self.v(a), self.v(b));
-                    self.set(dst, std::array::from_fn(|i| bin(op, a[i], b[i])));
+                    self.set(dst, std::array::from_fn(|i| bin(op, &a, &b, i)));
                 }
                 Op::Un { op, dst, a } => {
                     let a = self.v(a);
@@ -152,7 +152,7 @@ impl Evaluator {
                     while n > 1 {
                         n /= 2;
                         for i in 0..n {
-                            x[i] = bin(op, x[i], x[i + n]);
+                            x[i] = lane(op, x[i], x[i + n]);
                         }
                     }
                     self.set(dst, [x[0]; 16]);
@@ -206,7 +206,24 @@ impl Evaluator {
     }
 }
 
-fn bin(op: BinOp, a: u32, b: u32) -> u32 {
+/// The lane `i` of the result.
+fn bin(op: BinOp, a: &[u32; 16], b: &[u32; 16], i: usize) -> u32 {
+    let group = i / 4 * 4;
+    let from = |lanes: [usize; 4], of: [bool; 4]| {
+        let source = if of[i % 4] { b } else { a };
+        source[group + lanes[i % 4]]
+    };
+    match op {
+        BinOp::ZipLow => from([0, 0, 1, 1], [false, true, false, true]),
+        BinOp::ZipHigh => from([2, 2, 3, 3], [false, true, false, true]),
+        BinOp::PairLow => from([0, 1, 0, 1], [false, false, true, true]),
+        BinOp::PairHigh => from([2, 3, 2, 3], [false, false, true, true]),
+        _ => lane(op, a[i], b[i]),
+    }
+}
+
+/// Of operations lane by lane.
+fn lane(op: BinOp, a: u32, b: u32) -> u32 {
     let (x, y) = (f32::from_bits(a), f32::from_bits(b));
     match op {
         BinOp::Add => (x + y).to_bits(),
@@ -220,6 +237,7 @@ fn bin(op: BinOp, a: u32, b: u32) -> u32 {
         BinOp::Xor => a ^ b,
         BinOp::IAdd => a.wrapping_add(b),
         BinOp::ISub => a.wrapping_sub(b),
+        BinOp::ZipLow | BinOp::ZipHigh | BinOp::PairLow | BinOp::PairHigh => unreachable!(),
     }
 }
 
@@ -285,6 +303,10 @@ fn block(
             BinOp::Xor,
             BinOp::IAdd,
             BinOp::ISub,
+            BinOp::ZipLow,
+            BinOp::ZipHigh,
+            BinOp::PairLow,
+            BinOp::PairHigh,
         ];
         match random.below(28) {
             0 => b.push(Op::Load { dst: d, mem }),
@@ -292,7 +314,12 @@ fn block(
             2 => b.push(Op::Broadcast { dst: d, mem }),
             3 => b.push(Op::Fma { acc: d, a: x, b: y }),
             4 => b.push(Op::FmaMem { acc: d, a: x, mem }),
-            5..=9 => b.push(Op::Bin { op: bins[random.below(11) as usize], dst: d, a: x, b: y }),
+            5..=9 => b.push(Op::Bin {
+                op: bins[random.below(bins.len() as u64) as usize],
+                dst: d,
+                a: x,
+                b: y,
+            }),
             10 => b.push(Op::Un { op: UnOp::Shl(1 + part % 8), dst: d, a: x }),
             11 => b.push(Op::Un { op: UnOp::Shr(1 + part % 8), dst: d, a: x }),
             12 => b.push(Op::Un { op: UnOp::Sqrt, dst: d, a: x }),
