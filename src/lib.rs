@@ -57,6 +57,7 @@
 //! | [`network`], [`bundled`] | a spec with its weights |
 //! | [`hub`] | weights by `hf:OWNER/REPO`, fetched and cached |
 //! | [`session`] | compiling and running |
+//! | [`tune`] | measured choices between ways to compute a layer |
 //! | [`profile`], [`perf_map`] | where the time goes; names of the code for `perf` |
 //! | [`build`] | object files for C |
 //! | [`photo`] | from the file of a photo to the network's input |
@@ -82,6 +83,7 @@ pub mod perf_map;
 pub mod photo;
 pub mod profile;
 pub mod session;
+pub mod tune;
 
 pub use error::Error;
 pub use labels::{Guess, Labels, most_likely};

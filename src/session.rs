@@ -3,8 +3,8 @@
 use crate::error::Error;
 use crate::network::Network;
 use netwright_compiler::driver::{
-    self, Code, CompiledNetwork, DriverError, InterpretedNetwork, Network as _, Options, Port,
-    StepTime, WideIsa, compile, compile_and_pack,
+    self, Choices, Code, CompiledNetwork, DriverError, InterpretedNetwork, Network as _, Options,
+    Port, StepTime, WideIsa, compile, compile_and_pack,
 };
 use netwright_compiler::expand::Expanded;
 use netwright_compiler::value::Value;
@@ -47,6 +47,8 @@ pub struct RunOptions {
     pub depth_first: bool,
     /// Also make code that times the stages inside steps, for [`Session::run_timed`].
     pub stage_times: bool,
+    /// Measured choices, which go before estimates: [`crate::tune::remembered`] has those of this CPU.
+    pub tuned: Arc<Choices>,
     /// Pack weights after compiling instead of meanwhile, so that the time of each is its own.
     pub separate: bool,
 }
@@ -61,6 +63,7 @@ impl Default for RunOptions {
             winograd: true,
             depth_first: true,
             stage_times: false,
+            tuned: Arc::default(),
             separate: false,
         }
     }
@@ -85,6 +88,7 @@ impl RunOptions {
             winograd: self.winograd,
             depth_first: self.depth_first,
             stage_times: self.stage_times,
+            tuned: Arc::clone(&self.tuned),
             compile_threads: self.threads,
             ..Options::default()
         };

@@ -85,6 +85,7 @@ fn a_full_disk_is_one_line() {
     let output = std::process::Command::new("sh")
         .args(["-c", script, env!("CARGO_BIN_EXE_netwright")])
         .current_dir(folder.path())
+        .env("NETWRIGHT_CACHE", NO_CACHE)
         .output()
         .expect("a shell");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -464,7 +464,7 @@ fn fmt_formats_in_place_and_checks() {
 #[test]
 fn help_has_examples() {
     for command in
-        ["check", "summary", "specs", "run", "bench", "profile", "dump", "fmt", "explain"]
+        ["check", "summary", "specs", "run", "bench", "profile", "tune", "dump", "fmt", "explain"]
     {
         let text = netwright(&root(), &[command, "--help"]).ok();
         assert!(

@@ -97,6 +97,7 @@ impl Setting {
             .args(arguments)
             .current_dir(self.path())
             .env("HF_HOME", self.path().join("home"))
+            .env("NETWRIGHT_CACHE", self.path().join("no-cache"))
             .env("HF_ENDPOINT", self.server.endpoint())
             .env("HF_HUB_ETAG_TIMEOUT", "5")
             .env("HF_HUB_DOWNLOAD_TIMEOUT", "10")

@@ -12,9 +12,12 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// A folder that is not there: tests do not depend on what the user's machine remembers.
+const NO_CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/no-cache");
+
 fn netwright(folder: &Path, arguments: &[&str]) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_netwright"));
-    succeeds(command.args(arguments).current_dir(folder));
+    succeeds(command.args(arguments).current_dir(folder).env("NETWRIGHT_CACHE", NO_CACHE));
 }
 
 /// A photo as PPM.
@@ -54,6 +57,7 @@ fn the_c_program_names_a_photo() {
         .args(["run", "mobilenet_v2", "assets/photos/chelsea.png", "--json", "--output"])
         .arg(folder.path().join("y.npy"))
         .current_dir(root())
+        .env("NETWRIGHT_CACHE", NO_CACHE)
         .output()
         .expect("it starts");
     assert!(ours.status.success());
@@ -85,7 +89,8 @@ fn cmake_builds_it() {
     configure.arg(format!("-DNETWRIGHT={}", env!("CARGO_BIN_EXE_netwright")));
     configure.arg("-DCMAKE_C_FLAGS=-Wall -Wextra -Werror");
     let said = succeeds(&mut configure);
-    succeeds(Command::new("cmake").arg("--build").arg(folder.path()));
+    let mut make = Command::new("cmake");
+    succeeds(make.arg("--build").arg(folder.path()).env("NETWRIGHT_CACHE", NO_CACHE));
     let program = folder.path().join("classify");
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
     let photo = match said.contains("Found PNG") {
@@ -116,7 +121,8 @@ fn the_guides_commands_work() {
     let path = format!("{}:{path}", bin.display());
     for block in fenced("sh") {
         let mut shell = Command::new("sh");
-        shell.args(["-e", "-c", &block]).env("PATH", &path).current_dir(folder.path());
+        shell.args(["-e", "-c", &block]).env("PATH", &path).env("NETWRIGHT_CACHE", NO_CACHE);
+        shell.current_dir(folder.path());
         succeeds(&mut shell);
     }
     if !there_is("python3") {

@@ -20,8 +20,9 @@ mod archive;
 mod wrapper;
 
 use netwright::build::{Build, BuildOptions};
-use netwright::{Options, Spec, Weights};
+use netwright::{Options, RunOptions, Spec, Weights};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A network to build.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +31,7 @@ pub struct Network {
     weights: Option<String>,
     network: Options,
     build: BuildOptions,
+    tuned: Option<PathBuf>,
 }
 
 impl Network {
@@ -74,6 +76,13 @@ impl Network {
         self
     }
 
+    /// Takes the choices of a file that `netwright tune --threads 1` has written on the CPU that it is built for. What is
+    /// remembered on the machine that builds is not looked at, so that a build does not depend on it.
+    pub fn tuned(mut self, file: impl Into<PathBuf>) -> Network {
+        self.tuned = Some(file.into());
+        self
+    }
+
     /// Builds from within a build script: writes `NAME.rs` to `OUT_DIR`, and tells Cargo what to link. What is
     /// wrong is printed, and ends the script.
     pub fn build(self) {
@@ -102,6 +111,13 @@ impl Network {
         let network = netwright::Network::new(&spec, &self.network, &weights)
             .map_err(|error| error.to_string())?;
         self.build.target = Some(target.into());
+        if let Some(file) = &self.tuned {
+            let cpu = self.build.cpu.clone().unwrap_or_else(|| "native".into());
+            // The module runs the network on the thread that calls it.
+            let options = RunOptions { cpu, threads: 1, ..RunOptions::default() };
+            let choices = netwright::tune::from_file(file, &options);
+            self.build.tuned = Arc::new(choices.map_err(|error| error.to_string())?);
+        }
         self.build.origin = self.weights.clone().unwrap_or_default();
         let build = Build::new(&spec, &network, &self.build).map_err(|error| error.to_string())?;
         let mut object = Vec::new();
@@ -121,7 +137,12 @@ impl Network {
         write(&library, &archive)?;
         let module = write(&format!("{}.rs", build.name), wrapper::text(&build).as_bytes())?;
         let inputs = spec.sources.files.iter().map(|file| file.0.clone());
-        let inputs = inputs.chain(self.weights).filter(|path| Path::new(path).is_file()).collect();
+        let tuned = self.tuned.map(|path| path.to_string_lossy().into_owned());
+        let inputs = inputs
+            .chain(self.weights)
+            .chain(tuned)
+            .filter(|path| Path::new(path).is_file())
+            .collect();
         Ok(Built { name: build.name, folder: folder.into(), module, inputs })
     }
 }

@@ -3,6 +3,7 @@
 use super::BuildOptions;
 use super::files::MARK;
 use crate::network::Network;
+use crate::tune::fingerprint;
 use netwright_codegen::object::external::hash;
 use netwright_compiler::driver::{Half, NetworkObject, Port, header};
 use netwright_compiler::expand::{Expanded, Filter, Resize};
@@ -116,6 +117,13 @@ fn provenance(
     let levels: Vec<&str> = object.file.code.iter().map(|(level, _)| level.name()).collect();
     let chosen = if levels.len() > 1 { " (chosen when it runs)" } else { "" };
     lines.push(format!("Target:  {target}: {}{chosen}", levels.join(", ")));
+    if !object.tuned.is_empty() {
+        let count = object.tuned.len();
+        let print = fingerprint(&object.tuned);
+        lines.push(format!(
+            "Tuned:   {count} choices measured by netwright tune, hash {print:016x}"
+        ));
+    }
     lines
 }
 

@@ -19,15 +19,18 @@ mod interface;
 mod target;
 
 pub use files::Written;
-pub use target::host;
+pub use target::{host, is_host};
 
 use crate::error::Error;
 use crate::network::Network;
 use crate::photo::Preprocess;
-use netwright_compiler::driver::{self, Half, NetworkObject, ObjectOptions, ObjectRequest};
+use netwright_compiler::driver::{
+    self, Choices, Half, NetworkObject, ObjectOptions, ObjectRequest,
+};
 use netwright_compiler::plan;
 use netwright_compiler::spec::Spec;
 use netwright_compiler::weights::image;
+use std::sync::Arc;
 
 /// Threads for which a workspace has room, where nothing else is said.
 pub const THREADS: usize = 8;
@@ -51,6 +54,8 @@ pub struct BuildOptions {
     /// Compute convolutions that follow each other depth first where it is estimated to be faster, and attention
     /// head by head.
     pub depth_first: bool,
+    /// Measured choices, which go before estimates: [`crate::tune::remembered`] has those of this CPU.
+    pub tuned: Arc<Choices>,
     /// Store packed weights as halves; the arithmetic stays `f32`.
     pub half: Option<Half>,
     /// Take images as bytes, `[N, H, W, C]`, as a camera or decoder gives them.
@@ -69,6 +74,7 @@ impl Default for BuildOptions {
             external_weights: false,
             winograd: true,
             depth_first: true,
+            tuned: Arc::default(),
             half: None,
             bytes: false,
             origin: String::new(),
@@ -117,6 +123,7 @@ impl Build {
             },
             winograd: options.winograd,
             depth_first: options.depth_first,
+            tuned: Arc::clone(&options.tuned),
             half: options.half,
             levels: if options.bytes { Some(values_of_levels(network)?) } else { None },
             sample: match options.half {

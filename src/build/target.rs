@@ -9,6 +9,12 @@ pub fn host() -> String {
     Triple::host().to_string()
 }
 
+/// Whether a target (`None`: this machine) has the architecture of this machine.
+pub fn is_host(target: Option<&str>) -> bool {
+    let parsed = target.map_or(Ok(Triple::host()), str::parse::<Triple>);
+    parsed.is_ok_and(|triple| triple.architecture == Triple::host().architecture)
+}
+
 /// The target, and the levels its object has code for.
 pub fn levels(target: Option<&str>, cpu: Option<&str>) -> Result<(Triple, Vec<Level>), Error> {
     let host = Triple::host();

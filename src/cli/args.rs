@@ -55,6 +55,12 @@ pub struct MachineArgs {
     /// of all heads of attention before their softmax, never head by head: with larger workspace
     #[arg(long)]
     pub no_depth_first: bool,
+    /// Do not use what `netwright tune` has remembered of this CPU
+    #[arg(long, conflicts_with = "tuned")]
+    pub untuned: bool,
+    /// Use the choices of this file of `netwright tune`, which may be of another CPU, instead of those remembered
+    #[arg(long, value_name = "FILE")]
+    pub tuned: Option<PathBuf>,
 }
 
 impl MachineArgs {
@@ -223,6 +229,28 @@ pub struct ProfileArgs {
     /// Also write a page with the roofline and a bar for each layer
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+}
+
+/// `netwright tune`
+#[derive(Args, Clone, Debug)]
+pub struct TuneArgs {
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    /// Images in a batch
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub batch: u32,
+    /// What computes the kernels
+    #[arg(long, value_enum, default_value_t = BackendArg::Auto)]
+    pub backend: BackendArg,
+    /// Measure for about this many seconds; large networks need more for the fewest runs that say something
+    #[arg(long, value_name = "S", default_value_t = 20.0, value_parser = non_negative)]
+    pub seconds: f64,
+    /// Measure and report, and remember nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print an object for programs
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `netwright dump`

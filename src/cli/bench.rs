@@ -40,21 +40,20 @@ pub struct Prepared {
 }
 
 pub fn run(args: &BenchArgs) -> Outcome {
-    let mut ready = prepare(args)?;
+    // Both times are printed.
+    let options = RunOptions {
+        separate: true,
+        ..common::run_options(&args.spec.machine, args.runner.backend)?
+    };
+    let mut ready = prepare(args, &options)?;
     if args.interactive {
         return interactive::run(&mut ready, args.expect.as_deref());
     }
     let times = measure(&mut ready, args)?;
-    let options = run_options(args);
     report(args, &ready, &times, &options)
 }
 
-fn run_options(args: &BenchArgs) -> RunOptions {
-    // Both times are printed.
-    RunOptions { separate: true, ..common::run_options(&args.spec.machine, args.runner.backend) }
-}
-
-fn prepare(args: &BenchArgs) -> Result<Prepared, Failure> {
+fn prepare(args: &BenchArgs, options: &RunOptions) -> Result<Prepared, Failure> {
     let start = Instant::now();
     let array = match &args.input {
         Some(path) => Some(npy::read(path).map_err(|error| Failure::about(path.display(), error))?),
@@ -64,14 +63,14 @@ fn prepare(args: &BenchArgs) -> Result<Prepared, Failure> {
         Some(array) => super::results::batch_of(&array.shape)?,
         None => args.batch as usize,
     };
-    let (spec, options) = common::load(&args.spec, batch)?;
+    let (spec, network_options) = common::load(&args.spec, batch)?;
     let origin = args.runner.weights.as_deref().unwrap_or("generated:0");
-    let weights = common::weights(origin, &spec, &options)?;
+    let weights = common::weights(origin, &spec, &network_options)?;
     let parsed = Instant::now();
-    let network = Network::new(&spec, &options, &weights)?;
+    let network = Network::new(&spec, &network_options, &weights)?;
     let expand = parsed.elapsed();
     common::notes(&spec, &network)?;
-    let session = Session::new(&network, &run_options(args))?;
+    let session = Session::new(&network, options)?;
     common::perf_map(&args.runner, &session)?;
     let input = match array {
         Some(array) => {

@@ -1,14 +1,15 @@
 //! `netwright build`: an object file for C.
 
-use super::args::{BuildArgs, InputAs, WeightsAs};
+use super::args::{BackendArg, BuildArgs, InputAs, WeightsAs};
 use super::common;
 use super::failure::Outcome;
 use super::numbers::{bytes, rounded};
-use crate::build::{Build, BuildOptions, Written};
+use crate::build::{Build, BuildOptions, Written, is_host};
 use crate::network::{Network, Weights};
 use netwright_compiler::driver::Half;
 use serde_json::json;
 use std::io::Write;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub fn run(args: &BuildArgs) -> Outcome {
@@ -21,6 +22,11 @@ pub fn run(args: &BuildArgs) -> Outcome {
     let network = Network::new(&spec, &options, &weights)?;
     common::notes(&spec, &network)?;
     let machine = &args.spec.machine;
+    // What was measured here says nothing of another architecture, unless the user says so.
+    let tuned = match is_host(args.target.as_deref()) || machine.tuned.is_some() {
+        true => common::tuned(machine, &common::untuned(machine, BackendArg::Auto))?,
+        false => Arc::default(),
+    };
     let options = BuildOptions {
         name: args.name.clone(),
         target: args.target.clone(),
@@ -29,6 +35,7 @@ pub fn run(args: &BuildArgs) -> Outcome {
         external_weights: args.external_weights,
         winograd: !machine.no_winograd,
         depth_first: !machine.no_depth_first,
+        tuned,
         half: match args.weights_as {
             WeightsAs::F32 => None,
             WeightsAs::F16 => Some(Half::F16),
@@ -79,6 +86,7 @@ fn report(args: &BuildArgs, build: &Build, files: &[Written], elapsed: Duration)
             "threads": file.threads,
             "compile_ms": rounded(build.object.compile.as_secs_f64() * 1e3, 3),
             "pack_ms": rounded(build.object.weights.elapsed().as_secs_f64() * 1e3, 3),
+            "tuned_choices": build.object.tuned.len(),
             "half_error": build.object.cost.map(|cost| rounded(cost.error, 6)),
             "half_same_top": build.object.cost.map(|cost| cost.same_top),
             "total_ms": rounded(elapsed.as_secs_f64() * 1e3, 3),

@@ -7,12 +7,14 @@ use crate::error::Error;
 use crate::network::{Network, Options, Weights};
 use crate::perf_map;
 use crate::session::{Backend, RunOptions, Session};
+use crate::tune::{self, Choices};
 use netwright_compiler::expand::Expanded;
 use netwright_compiler::plan;
 use netwright_compiler::spec::Spec;
 use netwright_compiler::weights::Origin;
 use netwright_grammar::{Diagnostic, Severity, Sources};
 use std::io::{IsTerminal, Write};
+use std::sync::Arc;
 
 /// Prints a line to stderr. That nobody reads it is no reason to stop.
 pub fn say(line: &str) {
@@ -88,7 +90,35 @@ pub fn notes(spec: &Spec, network: &Network) -> Result<(), Failure> {
 }
 
 /// How to compile and run.
-pub fn run_options(machine: &MachineArgs, backend: BackendArg) -> RunOptions {
+///
+/// # Errors
+/// A file of choices that the user names and that cannot be used.
+pub fn run_options(machine: &MachineArgs, backend: BackendArg) -> Result<RunOptions, Failure> {
+    let options = untuned(machine, backend);
+    Ok(RunOptions { tuned: tuned(machine, &options)?, ..options })
+}
+
+/// The measured choices for these options. That remembered ones can't be used is said and no reason to stop: they
+/// only make it faster.
+pub fn tuned(machine: &MachineArgs, options: &RunOptions) -> Result<Arc<Choices>, Failure> {
+    if machine.untuned {
+        return Ok(Arc::default());
+    }
+    if let Some(path) = &machine.tuned {
+        return Ok(Arc::new(tune::from_file(path, options)?));
+    }
+    // A CPU that this machine has not is another command's error.
+    if options.driver().is_err() {
+        return Ok(Arc::default());
+    }
+    Ok(Arc::new(tune::remembered(options).unwrap_or_else(|error| {
+        say(&format!("warning: {error}"));
+        Choices::default()
+    })))
+}
+
+/// How to compile and run by estimates alone.
+pub fn untuned(machine: &MachineArgs, backend: BackendArg) -> RunOptions {
     let backend = match backend {
         BackendArg::Auto => Backend::Auto,
         BackendArg::Wide => Backend::Wide,
@@ -106,8 +136,16 @@ pub fn run_options(machine: &MachineArgs, backend: BackendArg) -> RunOptions {
 }
 
 /// How to plan.
-pub fn plan_options(machine: &MachineArgs) -> plan::Options {
-    plan::Options { winograd: !machine.no_winograd, depth_first: !machine.no_depth_first }
+///
+/// # Errors
+/// As [`run_options`].
+pub fn plan_options(machine: &MachineArgs) -> Result<plan::Options, Failure> {
+    let options = run_options(machine, BackendArg::Auto)?;
+    Ok(plan::Options {
+        winograd: options.winograd,
+        depth_first: options.depth_first,
+        tuned: options.tuned,
+    })
 }
 
 /// Names a session's kernels for `perf`, where the user asks for it.

@@ -29,13 +29,13 @@ pub fn run(args: &DumpArgs) -> Outcome {
         Stage::Graph => write!(out, "{}", expanded.graph.to_text())?,
         Stage::Fused => write!(out, "{}", fused()?.graph.to_text())?,
         Stage::Plan => {
-            let options = common::plan_options(&args.spec.machine);
+            let options = common::plan_options(&args.spec.machine)?;
             let plan = plan::plan_batch(&mut fused()?.graph, &options)
                 .map_err(|error| Failure::Input(error.to_string()))?;
             write!(out, "{plan}")?;
         }
         Stage::Clif | Stage::Asm => {
-            let mut options = common::run_options(&args.spec.machine, args.backend);
+            let mut options = common::run_options(&args.spec.machine, args.backend)?;
             if options.backend == Backend::Interpreter {
                 return Err(Failure::Usage("the interpreter has no machine code".into()));
             }

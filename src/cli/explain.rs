@@ -21,7 +21,7 @@ pub fn run(args: &ExplainArgs) -> Outcome {
     let (spec, expanded) = common::expand(&args.spec, args.batch as usize)?;
     let mut fused = passes::optimize(&expanded.graph, &passes::Options::default())
         .map_err(|error| Failure::Input(error.to_string()))?;
-    let plan = plan::plan_batch(&mut fused.graph, &common::plan_options(&args.spec.machine))
+    let plan = plan::plan_batch(&mut fused.graph, &common::plan_options(&args.spec.machine)?)
         .map_err(|error| Failure::Input(error.to_string()))?;
     let program = &plan.program;
     let mut out = std::io::stdout().lock();
@@ -52,6 +52,13 @@ pub fn run(args: &ExplainArgs) -> Outcome {
     }
     if !plan.choices.is_empty() {
         writeln!(out, "\nAlgorithms\n")?;
+        if !plan.tuned.is_empty() {
+            let count = plan.tuned.len();
+            writeln!(
+                out,
+                "{count} different choices are measured (netwright tune); --untuned shows the estimates\n"
+            )?;
+        }
         for choice in &plan.choices {
             writeln!(out, "{choice}")?;
         }

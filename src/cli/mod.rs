@@ -23,6 +23,7 @@ mod run;
 mod specs;
 mod summary;
 mod table;
+mod tune;
 
 use clap::{Parser, Subcommand};
 use failure::Failure;
@@ -119,6 +120,18 @@ docs/performance.md says how to read the numbers.")]
 The object exports one function, PREFIX_run, that calls and allocates nothing; PREFIX.h says what it
 takes. --threads is the number of threads for which the workspace has room (default: 8).")]
     Build(Box<args::BuildArgs>),
+    /// Measure which ways to compute the layers are the fastest here, and remember them
+    #[command(after_help = "Examples:
+  netwright tune mobilenet_v2
+  netwright tune efficientnet:b0 --threads 1
+  netwright tune resnet:50 --seconds 60 --json
+  netwright run mobilenet_v2 photo.jpg --untuned      without what was remembered
+
+Where there are several ways to compute a layer, the compiler estimates which is the fastest. This command measures them in
+the whole network, and keeps what is clearly faster in a file for each model of CPU: in the folder tune of the
+folder that NETWRIGHT_CACHE names, else of ~/.cache/netwright. run, bench, profile, explain, dump and
+build use it, for all networks with equal layers. Delete the file to forget. The measuring needs a machine without other work.")]
+    Tune(args::TuneArgs),
     /// The text form of a stage of the compiler
     #[command(after_help = "Examples:
   netwright dump mobilenet_v2 --stage graph
@@ -159,6 +172,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Bench(args) => bench::run(args),
         Command::Profile(args) => profile::run(args),
         Command::Build(args) => build::run(args),
+        Command::Tune(args) => tune::run(args),
         Command::Dump(args) => dump::run(args),
         Command::Fmt(args) => fmt::run(args),
         Command::Explain(args) => explain::run(args),

@@ -58,7 +58,7 @@ fn prepare(
     common::notes(&spec, &network)?;
     check(&network)?;
     let naming = Naming::new(&network.expanded, args.labels.as_deref(), args.top)?;
-    let mut options = common::run_options(&args.spec.machine, args.runner.backend);
+    let mut options = common::run_options(&args.spec.machine, args.runner.backend)?;
     options.features = args.features.is_some();
     let session = Session::new(&network, &options)?;
     common::perf_map(&args.runner, &session)?;

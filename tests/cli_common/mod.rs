@@ -34,9 +34,22 @@ pub fn netwright(folder: &Path, arguments: &[&str]) -> Run {
 
 /// Runs the program in a folder with that text on stdin.
 pub fn netwright_with(folder: &Path, arguments: &[&str], stdin: &str) -> Run {
+    run(folder, NO_CACHE.as_ref(), arguments, stdin)
+}
+
+/// Runs the program in a folder, with another one for what it remembers.
+pub fn netwright_at(folder: &Path, cache: &Path, arguments: &[&str]) -> Run {
+    run(folder, cache, arguments, "")
+}
+
+/// A folder that is not there: tests do not depend on what the user's machine remembers.
+pub const NO_CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/no-cache");
+
+fn run(folder: &Path, cache: &Path, arguments: &[&str], stdin: &str) -> Run {
     let mut child = Command::new(env!("CARGO_BIN_EXE_netwright"))
         .args(arguments)
         .current_dir(folder)
+        .env("NETWRIGHT_CACHE", cache)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -94,6 +94,7 @@ fn prepare(graph: &Graph, options: &Options) -> Result<(Fused, Plan, Timings), D
         &plan::Options {
             winograd: options.winograd,
             depth_first: options.fuse && options.depth_first,
+            tuned: Arc::clone(&options.tuned),
         },
     )?;
     Ok((fused, plan, Timings { passes, plan: start.elapsed(), codegen: Duration::ZERO }))

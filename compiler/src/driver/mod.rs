@@ -39,7 +39,7 @@ pub use network::{CompiledNetwork, Network};
 pub use object::{HalfCost, NetworkObject, ObjectRequest, object};
 pub use pack::Packed;
 
-pub use crate::plan::Port;
+pub use crate::plan::{Choices, Port};
 pub use netwright_codegen::jit::{Backend, StepTime};
 pub use netwright_codegen::object::{Level, ObjectFile, ObjectOptions, Triple, header};
 pub use netwright_codegen::program::Half;
@@ -50,6 +50,7 @@ use crate::passes::PassError;
 use crate::plan::PlanError;
 use netwright_codegen::error::CodegenError;
 use netwright_ir::RunError;
+use std::sync::Arc;
 use thiserror::Error;
 
 /// How to compile.
@@ -75,6 +76,8 @@ pub struct Options {
     pub depth_first: bool,
     /// Also make code that times the stages inside steps, for [`CompiledNetwork::run_timed`].
     pub stage_times: bool,
+    /// Measured choices, which go before estimates.
+    pub tuned: Arc<Choices>,
     /// Check the graph after each pass.
     pub verify: bool,
 }
@@ -91,6 +94,7 @@ impl Default for Options {
             winograd: true,
             depth_first: true,
             stage_times: false,
+            tuned: Arc::default(),
             verify: cfg!(debug_assertions),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{DriverError, Packed, ParamSource, Port, pack};
 use crate::passes;
-use crate::plan::{self, Plan};
+use crate::plan::{self, Choices, Plan, Used};
 use netwright_codegen::adapt::{bytes, half};
 use netwright_codegen::buffer::AlignedBuffer;
 use netwright_codegen::jit::{self, CompileOptions};
@@ -10,6 +10,7 @@ use netwright_codegen::object::{self, ObjectFile, ObjectOptions};
 use netwright_codegen::pool::{Pool, thread_count};
 use netwright_codegen::program::{BytesKernel, Half};
 use netwright_ir::Graph;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What to make.
@@ -24,6 +25,8 @@ pub struct ObjectRequest {
     /// Compute convolutions that follow each other depth first where it is estimated to be faster, and attention
     /// head by head.
     pub depth_first: bool,
+    /// Measured choices, which go before estimates.
+    pub tuned: Arc<Choices>,
     /// Store packed weights in this format; `None`: as `f32`.
     pub half: Option<Half>,
     /// Take images as bytes, `[N, H, W, C]`, and make each level what this list says for its channel.
@@ -44,6 +47,8 @@ pub struct NetworkObject {
     pub outputs: Vec<Port>,
     /// The packed weights: what goes into the object, or beside it.
     pub weights: Packed,
+    /// The measured choices that it uses.
+    pub tuned: Vec<Used>,
     /// What halves change, measured with the request's sample.
     pub cost: Option<HalfCost>,
     /// From the graph to the object in memory, packing apart.
@@ -76,7 +81,11 @@ pub fn object(
     )?;
     let mut plan = plan::plan_batch(
         &mut fused.graph,
-        &plan::Options { winograd: request.winograd, depth_first: request.depth_first },
+        &plan::Options {
+            winograd: request.winograd,
+            depth_first: request.depth_first,
+            tuned: Arc::clone(&request.tuned),
+        },
     )?;
     plan.program.name = request.name.clone();
     let [input] = &plan.inputs[..] else {
@@ -115,6 +124,7 @@ pub fn object(
         input,
         input_bytes: request.levels.is_some(),
         outputs: plan.outputs,
+        tuned: plan.tuned,
         weights,
         cost,
         compile: planned + start.elapsed(),

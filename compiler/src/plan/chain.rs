@@ -5,8 +5,10 @@
 //! pointwise one after it where nothing stands between, the larger maps exist only as a few rows in the
 //! second-level cache.
 
+use super::Options;
 use super::choice::{Choice, Way};
 use super::lower::{Lowered, Step};
+use super::tuned::{self, Answer, Candidate, Layer, Question, Used};
 use super::view::Root;
 use netwright_codegen::pack::packed_bytes;
 use netwright_codegen::program::{self, ChainKernel, ConvKernel, Kernel, Operand, Post};
@@ -27,16 +29,17 @@ const STAYS_FOR_WINDOWS: usize = 4 << 20;
 const COLUMNS: usize = 20;
 /// Fewest bands, for threads to share.
 const BANDS: usize = 4;
+/// Most stages.
+const STAGES: usize = 3;
+/// Most bytes of rows that a measured answer may hold a thread.
+const MOST_HELD: usize = 4 << 20;
 
 /// Replaces steps by chains.
-pub(super) fn fuse(lowered: &mut Lowered, allowed: bool) {
-    if !allowed {
+pub(super) fn fuse(lowered: &mut Lowered, options: &Options) {
+    if !options.depth_first {
         return;
     }
-    let mut uses: HashMap<Root, usize> = HashMap::new();
-    for arg in lowered.steps.iter().flat_map(|step| &step.args) {
-        *uses.entry(arg.root).or_default() += 1;
-    }
+    let uses = uses(lowered);
     let mut steps = Vec::with_capacity(lowered.steps.len());
     let mut kernels: Vec<Kernel> = Vec::new();
     let mut numbers: HashMap<Kernel, usize> = HashMap::new();
@@ -50,19 +53,21 @@ pub(super) fn fuse(lowered: &mut Lowered, allowed: bool) {
     // Steps from here on that a choice was told of.
     let mut told = 0;
     while let [first, ..] = rest {
-        let found = [3, 2].into_iter().filter(|n| *n <= rest.len()).find_map(|n| {
-            let stages = stages(lowered, &uses, &rest[..n])?;
-            let (chain, choice) = choose(&rest[..n], stages)?;
-            Some((chain, (choice, n)))
+        let found = longest(lowered, &uses, rest).and_then(|stages| {
+            measured(rest, &stages, options).or_else(|| estimate(rest, &stages))
         });
-        let (chain, choice) = found.unzip();
-        if told == 0
-            && let Some(choice) = choice
-        {
-            told = choice.1;
-            lowered.choices.push(choice.0);
-        }
-        match chain.flatten() {
+        let (chain, used) = match found {
+            Some(Found { chain, choice, about, used }) => {
+                if told == 0 || used.is_some() {
+                    told = about;
+                    lowered.choices.push(choice);
+                }
+                (chain, used)
+            }
+            None => (None, None),
+        };
+        lowered.tuned.extend(used);
+        match chain {
             Some(chain) => {
                 let count = chain.stages.len();
                 let kernel = number(Kernel::Chain(chain));
@@ -80,6 +85,139 @@ pub(super) fn fuse(lowered: &mut Lowered, allowed: bool) {
     }
     lowered.steps = steps;
     lowered.kernels = kernels;
+}
+
+/// The questions at each step where a chain could begin.
+pub(super) fn questions(lowered: &Lowered) -> Vec<Question> {
+    let uses = uses(lowered);
+    let mut questions = Vec::new();
+    for at in 0..lowered.steps.len() {
+        let rest = &lowered.steps[at..];
+        let Some(stages) = longest(lowered, &uses, rest) else { continue };
+        let layers: Vec<Layer> = rest[..stages.len()]
+            .iter()
+            .map(|step| Layer {
+                node: step.name.clone(),
+                kernel: lowered.kernels[step.kernel].clone(),
+            })
+            .collect();
+        let model = match estimate(rest, &stages).and_then(|found| found.chain) {
+            Some(chain) => Answer::DepthFirst { stages: chain.stages.len(), rows: chain.rows },
+            None => Answer::Alone,
+        };
+        let kernel = layers[0].kernel.clone();
+        let mut candidates = vec![Candidate { answer: Answer::Alone, kernel, layers: 1 }];
+        for count in 2..=stages.len() {
+            for rows in band_heights(&stages[..count], model) {
+                let answer = Answer::DepthFirst { stages: count, rows };
+                candidates.extend(possible(&stages, answer).map(|chain| Candidate {
+                    answer,
+                    layers: count,
+                    kernel: Kernel::Chain(chain),
+                }));
+            }
+        }
+        if candidates.len() > 1 {
+            let key = tuned::key(&stages);
+            questions.push(Question { key, step: at, layers, candidates, model });
+        }
+    }
+    questions
+}
+
+/// Heights of bands that are worth measuring: powers of two, made even, and what the model chose.
+fn band_heights(stages: &[ConvKernel], model: Answer) -> Vec<usize> {
+    let height = stages[stages.len() - 1].out_h;
+    let own = match model {
+        Answer::DepthFirst { stages: count, rows } if count == stages.len() => Some(rows),
+        _ => None,
+    };
+    // As many bands, each as high as the others.
+    let even = |rows: usize| height.div_ceil(height.div_ceil(rows));
+    let powers = (0..).map(|n| 1 << n).take_while(|rows| 2 * rows <= height).map(even);
+    let mut heights: Vec<usize> = powers.chain(own).collect();
+    heights.sort_unstable();
+    heights.dedup();
+    heights
+}
+
+/// The chain of an answer, if there can be one.
+fn possible(stages: &[ConvKernel], answer: Answer) -> Option<ChainKernel> {
+    let Answer::DepthFirst { stages: count @ 2.., rows } = answer else { return None };
+    let stages = stages.get(..count)?;
+    // A product alone is no reason for a chain, and is not tested as one.
+    stages.iter().find(|c| is_depthwise(c))?;
+    if !(1..=stages[count - 1].out_h).contains(&rows) {
+        return None;
+    }
+    let chain = ChainKernel { stages: stages.to_vec(), rows };
+    (chain.held_bytes() <= MOST_HELD).then_some(chain)
+}
+
+/// What was found for the steps from one on.
+struct Found {
+    /// The chain that they begin with; none: the first is computed by itself.
+    chain: Option<ChainKernel>,
+    choice: Choice,
+    /// Steps that the choice speaks of.
+    about: usize,
+    /// The measured answer.
+    used: Option<Used>,
+}
+
+/// By a measured answer.
+fn measured(steps: &[Step], stages: &[ConvKernel], options: &Options) -> Option<Found> {
+    if options.tuned.is_empty() {
+        return None;
+    }
+    let key = tuned::key(stages);
+    let measured = options.tuned.get(&key)?;
+    let (chain, way) = match measured.answer {
+        Answer::Alone => (None, Way::StageByStage),
+        answer @ Answer::DepthFirst { rows, .. } => {
+            (Some(possible(stages, answer)?), Way::DepthFirst(rows))
+        }
+        _ => return None,
+    };
+    let about = chain.as_ref().map_or(stages.len(), |chain| chain.stages.len());
+    let choice = Choice { node: span(&steps[..about]), way, reason: measured.reason() };
+    Some(Found { chain, choice, about, used: Some(Used { key, answer: measured.answer }) })
+}
+
+/// By the model: the longest chain that it has an opinion about.
+fn estimate(steps: &[Step], stages: &[ConvKernel]) -> Option<Found> {
+    (2..=stages.len()).rev().find_map(|count| {
+        let (chain, choice) = choose(&steps[..count], stages[..count].to_vec())?;
+        Some(Found { chain, choice, about: count, used: None })
+    })
+}
+
+/// How many operands have each root.
+fn uses(lowered: &Lowered) -> HashMap<Root, usize> {
+    let mut uses: HashMap<Root, usize> = HashMap::new();
+    for arg in lowered.steps.iter().flat_map(|step| &step.args) {
+        *uses.entry(arg.root).or_default() += 1;
+    }
+    uses
+}
+
+/// The stages of the longest chain that could begin with the first step.
+fn longest(
+    lowered: &Lowered,
+    uses: &HashMap<Root, usize>,
+    steps: &[Step],
+) -> Option<Vec<ConvKernel>> {
+    let counts = (2..=STAGES.min(steps.len())).rev();
+    counts.into_iter().find_map(|count| stages(lowered, uses, &steps[..count]))
+}
+
+/// The nodes of some steps, for people.
+fn span(steps: &[Step]) -> String {
+    match steps {
+        [] => String::new(),
+        [only] => only.name.clone(),
+        [first, .., last] => format!("{} .. {}", first.name, last.name),
+    }
 }
 
 /// The convolutions of steps that could be a chain, over maps instead of rows of pixels.
@@ -151,10 +289,7 @@ fn choose(steps: &[Step], stages: Vec<ConvKernel>) -> Option<(Option<ChainKernel
     let between = &stages[..stages.len() - 1];
     let largest = between.iter().map(|c| c.batch * c.out_h * c.out_w * c.out_c * 4).max()?;
     let widest = between.iter().map(|c| c.out_w).max()?;
-    let node = match steps {
-        [first, .., last] => format!("{} .. {}", first.name, last.name),
-        _ => return None,
-    };
+    let node = span(steps);
     let kibibytes = largest >> 10;
     let stay = |reason| {
         let node = node.clone();

@@ -16,6 +16,7 @@
 //! | `excite` | means and gates of maps without reading the maps |
 //! | `winograd` | which convolutions are computed by Winograd's algorithm |
 //! | `rounds` | large batches, some images at a time |
+//! | `tuned` | measured answers to such questions |
 //! | `place`, `arena` | lifetimes, values computed in place, offsets |
 //! | `text` | the text form |
 
@@ -29,16 +30,19 @@ pub(crate) mod operand;
 mod place;
 mod rounds;
 mod text;
+mod tuned;
 mod view;
 mod weights;
 mod winograd;
 
 pub use choice::{Choice, Way};
 pub use rounds::{plan_batch, with_images};
+pub use tuned::{Answer, Candidate, Choices, Layer, Measured, Question, Used};
 pub use weights::{Content, Item};
 
 use netwright_codegen::program::{Place, Program};
 use netwright_ir::Graph;
+use std::sync::Arc;
 use thiserror::Error;
 
 /// A program with all that is needed to fill its weights, call it, and explain it.
@@ -56,6 +60,8 @@ pub struct Plan {
     pub outputs: Vec<Port>,
     /// How convolutions and attention for which there are several ways are computed.
     pub choices: Vec<Choice>,
+    /// The measured answers among them, in order and each once.
+    pub tuned: Vec<Used>,
 }
 
 /// What the planner may do.
@@ -66,11 +72,13 @@ pub struct Options {
     /// Compute convolutions that follow each other depth first where it is estimated to be faster, and attention
     /// head by head.
     pub depth_first: bool,
+    /// Measured answers, which go before estimates.
+    pub tuned: Arc<Choices>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { winograd: true, depth_first: true }
+        Options { winograd: true, depth_first: true, tuned: Arc::default() }
     }
 }
 
@@ -138,6 +146,34 @@ const MAX_VALUE: usize = (1 << 29) - 1;
 /// When a node is of a kind that no kernel computes (which the required passes replace), or a
 /// value is too large.
 pub fn plan(graph: &Graph, options: &Options) -> Result<Plan, PlanError> {
+    let mut lowered = lower(graph, options)?;
+    chain::fuse(&mut lowered, options);
+    lowered.tuned.sort();
+    lowered.tuned.dedup();
+    Ok(place::place(graph, lowered))
+}
+
+/// The questions that measuring can answer for a graph, in the order of their first steps. Whether a question comes
+/// up depends on the answers to those before it.
+///
+/// # Errors
+/// As [`plan`].
+pub fn questions(graph: &Graph, options: &Options) -> Result<Vec<Question>, PlanError> {
+    let lowered = lower(graph, options)?;
+    let mut questions = Vec::new();
+    for (step, one) in lowered.steps.iter().enumerate() {
+        if options.winograd {
+            questions.extend(winograd::question(step, &one.name, &lowered.kernels[one.kernel]));
+        }
+    }
+    if options.depth_first {
+        questions.extend(chain::questions(&lowered));
+    }
+    questions.sort_by_key(|question| question.step);
+    Ok(questions)
+}
+
+fn lower(graph: &Graph, options: &Options) -> Result<lower::Lowered, PlanError> {
     for node in &graph.nodes {
         let elements: usize = node.shape.iter().product();
         if elements > MAX_VALUE {
@@ -146,8 +182,7 @@ pub fn plan(graph: &Graph, options: &Options) -> Result<Plan, PlanError> {
     }
     let mut lowered = lower::lower(graph, options)?;
     excite::fuse(&mut lowered);
-    chain::fuse(&mut lowered, options.depth_first);
-    Ok(place::place(graph, lowered))
+    Ok(lowered)
 }
 
 /// A C identifier made from any name.

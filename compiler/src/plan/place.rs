@@ -86,8 +86,9 @@ pub(super) fn place(graph: &Graph, lowered: Lowered) -> Plan {
         arena_bytes: aligned(arena_bytes),
         weights_bytes: lowered.weights.bytes(),
     };
-    let (inputs, outputs, choices) = (lowered.inputs, lowered.outputs, lowered.choices);
-    Plan { program, items: lowered.weights.items, buffers, inputs, outputs, choices }
+    let (inputs, outputs) = (lowered.inputs, lowered.outputs);
+    let (choices, tuned) = (lowered.choices, lowered.tuned);
+    Plan { program, items: lowered.weights.items, buffers, inputs, outputs, choices, tuned }
 }
 
 /// The life of each buffer; nothing for those that no step touches.

@@ -20,7 +20,9 @@
 //! | 7x7, 512 to 512 | 3.9 | 2.6 | 3.7 |
 //! | 56x56, 8 to 8 | 0.075 | 0.098 | 0.065 |
 
+use super::Options;
 use super::choice::{Choice, Way};
+use super::tuned::{self, Answer, Candidate, Layer, Question, Used};
 use netwright_codegen::pack::packed_bytes;
 use netwright_codegen::program::{ConvKernel, Kernel, WinogradKernel};
 
@@ -43,19 +45,93 @@ const MOST_WEIGHTS: usize = 32 << 20;
 /// Fewest channels: with fewer, most of a vector or of a panel is empty.
 const FEWEST_CHANNELS: usize = 8;
 
-/// Chooses for a convolution; nothing if Winograd's algorithm is not for it.
-pub(super) fn choose(node: &str, conv: &ConvKernel, allowed: bool) -> Option<Choice> {
-    let c = conv;
-    let ones = [c.stride, c.dilation] == [[1, 1], [1, 1]];
-    if c.kernel != [3, 3] || !ones || c.groups != 1 || c.input_nchw {
+/// Chooses for a convolution, by a measured answer where there is one, which is the second of the results; nothing if
+/// Winograd's algorithm is not for it.
+pub(super) fn choose(
+    node: &str,
+    conv: &ConvKernel,
+    options: &Options,
+) -> Option<(Choice, Option<Used>)> {
+    if !applies(conv) {
         return None;
     }
-    let choice = |way, reason| Some(Choice { node: node.into(), way, reason });
-    if !allowed {
+    let choice = |way, reason| Some((Choice { node: node.into(), way, reason }, None));
+    if !options.winograd {
         return choice(Way::Plain, "asked for".into());
     }
+    if !options.tuned.is_empty() {
+        let key = tuned::key(std::slice::from_ref(conv));
+        if let Some(measured) = options.tuned.get(&key)
+            && let Some(way) = possible(conv, measured.answer)
+        {
+            let choice = Choice { node: node.into(), way, reason: measured.reason() };
+            return Some((choice, Some(Used { key, answer: measured.answer })));
+        }
+    }
+    let (way, reason) = estimate(conv);
+    choice(way, reason)
+}
+
+/// The question about a step, if it is such a convolution and there is more than one answer.
+pub(super) fn question(step: usize, node: &str, kernel: &Kernel) -> Option<Question> {
+    let conv = match kernel {
+        Kernel::Conv(conv) => conv,
+        Kernel::Winograd(winograd) => &winograd.conv,
+        _ => return None,
+    };
+    if !applies(conv) {
+        return None;
+    }
+    let answers = [Answer::Plain, Answer::Winograd(2), Answer::Winograd(4)];
+    let candidates: Vec<Candidate> = answers
+        .into_iter()
+        .filter(|answer| possible(conv, *answer).is_some())
+        .map(|answer| {
+            let kernel = match answer {
+                Answer::Winograd(tile) => {
+                    Kernel::Winograd(WinogradKernel { conv: conv.clone(), tile })
+                }
+                _ => Kernel::Conv(conv.clone()),
+            };
+            Candidate { answer, kernel, layers: 1 }
+        })
+        .collect();
+    let model = match estimate(conv).0 {
+        Way::Winograd(tile) => Answer::Winograd(tile),
+        _ => Answer::Plain,
+    };
+    (candidates.len() > 1).then(|| Question {
+        key: tuned::key(std::slice::from_ref(conv)),
+        step,
+        layers: vec![Layer { node: node.into(), kernel: Kernel::Conv(conv.clone()) }],
+        candidates,
+        model,
+    })
+}
+
+/// Whether a convolution is one that Winograd's algorithm can compute.
+fn applies(c: &ConvKernel) -> bool {
+    let ones = [c.stride, c.dilation] == [[1, 1], [1, 1]];
+    c.kernel == [3, 3] && ones && c.groups == 1 && !c.input_nchw
+}
+
+/// An answer as a way to compute such a convolution, if it is one within the bounds.
+fn possible(c: &ConvKernel, answer: Answer) -> Option<Way> {
+    match answer {
+        Answer::Plain => Some(Way::Plain),
+        Answer::Winograd(tile @ (2 | 4)) if c.in_c.min(c.out_c) >= FEWEST_CHANNELS => {
+            let kernel = Kernel::Winograd(WinogradKernel { conv: c.clone(), tile });
+            let fits = (1..=MOST_WEIGHTS).contains(&packed_bytes(&kernel));
+            fits.then_some(Way::Winograd(tile))
+        }
+        _ => None,
+    }
+}
+
+/// The fastest way by the model, and why.
+fn estimate(c: &ConvKernel) -> (Way, String) {
     if c.in_c.min(c.out_c) < FEWEST_CHANNELS {
-        return choice(Way::Plain, format!("{} to {} channels are few", c.in_c, c.out_c));
+        return (Way::Plain, format!("{} to {} channels are few", c.in_c, c.out_c));
     }
     let plain = plain(c);
     let ways = [2, 4].map(|tile| {
@@ -65,17 +141,15 @@ pub(super) fn choose(node: &str, conv: &ConvKernel, allowed: bool) -> Option<Cho
     let fitting = ways.iter().filter(|(_, _, bytes)| (1..=MOST_WEIGHTS).contains(bytes));
     let Some((time, tile, bytes)) = fitting.min_by(|x, y| x.0.total_cmp(&y.0)) else {
         let bytes = ways[0].2;
-        return choice(Way::Plain, format!("its weights would take {}", mebibytes(bytes)));
+        return (Way::Plain, format!("its weights would take {}", mebibytes(bytes)));
     };
     let [text, plain_text] = [*time, plain].map(|ns| format!("{:.3} ms", ns / 1e6));
     if *time < plain {
         let weights = mebibytes(*bytes);
-        choice(
-            Way::Winograd(*tile),
-            format!("about {text} instead of {plain_text}, {weights} of weights"),
-        )
+        let reason = format!("about {text} instead of {plain_text}, {weights} of weights");
+        (Way::Winograd(*tile), reason)
     } else {
-        choice(Way::Plain, format!("about {plain_text}, with tiles of {tile}x{tile} {text}"))
+        (Way::Plain, format!("about {plain_text}, with tiles of {tile}x{tile} {text}"))
     }
 }
 
@@ -131,7 +205,7 @@ mod tests {
             input_nchw: false,
             epilogue: vec![],
         };
-        match choose("node", &conv, true).unwrap().way {
+        match choose("node", &conv, &Options::default()).unwrap().0.way {
             Way::Winograd(tile) => Some(tile),
             _ => None,
         }

@@ -43,7 +43,7 @@ impl Subject {
 }
 
 pub fn run(args: &ProfileArgs) -> Outcome {
-    let machine = common::run_options(&args.spec.machine, args.runner.backend);
+    let machine = common::run_options(&args.spec.machine, args.runner.backend)?;
     let options = RunOptions { stage_times: true, ..machine };
     if options.backend == Backend::Interpreter {
         return Err(Failure::Usage("the interpreter runs no kernels that could be timed".into()));

@@ -104,12 +104,14 @@ impl Lower<'_> {
             kernel.out_w *= kernel.batch;
             kernel.batch = 1;
         }
-        let choice = winograd::choose(&node.name, &kernel, self.options.winograd);
+        let whole = ConvKernel { epilogue: steps.clone(), ..kernel.clone() };
+        let (choice, used) = winograd::choose(&node.name, &whole, self.options).unzip();
         let tile = choice.as_ref().and_then(|choice| match choice.way {
             Way::Winograd(tile) => Some(tile),
             _ => None,
         });
         self.done.choices.extend(choice);
+        self.done.tuned.extend(used.flatten());
         let with = |conv: ConvKernel| match tile {
             Some(tile) => Kernel::Winograd(WinogradKernel { conv, tile }),
             None => Kernel::Conv(conv),

@@ -10,6 +10,7 @@ mod rows;
 
 use super::attention::{self as pattern, Found};
 use super::choice::Choice;
+use super::tuned::Used;
 use super::view::{Root, View};
 use super::weights::{Content, Weights};
 use super::{Options, PlanError, Port};
@@ -53,6 +54,7 @@ pub(super) struct Lowered {
     pub buffers: Vec<Buffer>,
     pub weights: Weights,
     pub choices: Vec<Choice>,
+    pub tuned: Vec<Used>,
     pub inputs: Vec<Port>,
     pub outputs: Vec<Port>,
 }
@@ -97,6 +99,7 @@ pub(super) fn lower(graph: &Graph, options: &Options) -> Result<Lowered, PlanErr
             buffers: Vec::new(),
             weights: Weights::default(),
             choices: Vec::new(),
+            tuned: Vec::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
         },
