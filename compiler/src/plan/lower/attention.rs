@@ -1,4 +1,15 @@
 //! Attention, head by head.
+//!
+//! It is taken wherever it is found, since it loses nowhere. Whole networks, without it (and its faster softmax and
+//! packing) and with it, in milliseconds on a core of Zen 3 with 512 KiB, then on two; and the arena:
+//!
+//! | network, scores of a layer | | | | | | |
+//! |---|---|---|---|---|---|---|
+//! | MobileViT-XXS, 4 MiB | 11.4 | 10.4 | 7.2 | 6.3 | 9.2 MiB | 2.0 MiB |
+//! | ViT-Ti, 0.4 MiB | 28.8 | 28.3 | 18.4 | 18.1 | 1.5 MiB | 0.9 MiB |
+//! | Swin-T, 1.8 MiB | 107 | 106 | 66.5 | 63.9 | 8.1 MiB | 6.9 MiB |
+//!
+//! How many queries are taken at a time hardly matters: of 197 by 197 by 64, blocks of 6 to 96 are within 2%.
 
 use super::elementwise::step;
 use super::{Lower, View};
