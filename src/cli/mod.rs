@@ -130,7 +130,8 @@ takes. --threads is the number of threads for which the workspace has room (defa
 Where there are several ways to compute a layer, the compiler estimates which is the fastest. This command measures them in
 the whole network, and keeps what is clearly faster in a file for each model of CPU: in the folder tune of the
 folder that NETWRIGHT_CACHE names, else of ~/.cache/netwright. run, bench, profile, explain, dump and
-build use it, for all networks with equal layers. Delete the file to forget. The measuring needs a machine without other work.")]
+build use it, for all networks with equal layers. Delete the file to forget. With --tuned FILE this command keeps it in that file
+instead. The measuring needs a machine without other work.")]
     Tune(args::TuneArgs),
     /// The text form of a stage of the compiler
     #[command(after_help = "Examples:
