@@ -227,10 +227,10 @@ pub(super) fn clusters(
 }
 
 /// The questions that come up where each has that answer.
-pub(super) fn reached<'q>(
-    questions: &'q [Question],
+pub(super) fn reached(
+    questions: &[Question],
     answer: impl Fn(&Question) -> Answer,
-) -> BTreeSet<&'q str> {
+) -> BTreeSet<&str> {
     let mut behind = 0;
     let mut keys = BTreeSet::new();
     for question in questions {

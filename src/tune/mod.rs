@@ -1,6 +1,6 @@
 //! Measured choices: which of several ways to compute a layer is the fastest on this CPU.
 //!
-//! The planner estimates it. [`measure`] finds out for a network, [`Store`] remembers it in a file for each model of
+//! The planner estimates it. [`measure()`] finds out for a network, [`Store`] remembers it in a file for each model of
 //! CPU, and [`remembered`] gives what is known to [`crate::session::RunOptions::tuned`] and
 //! [`crate::build::BuildOptions::tuned`]. Nothing in this library reads the file unless it is asked to; the command
 //! line does.
