@@ -4,6 +4,10 @@
 //! last cache and going there. Computed together with the pointwise (or dense) convolution before it, and with the
 //! pointwise one after it where nothing stands between, the larger maps exist only as a few rows in the
 //! second-level cache.
+//!
+//! Products alone are not chained: the two linear layers of a transformer's block, or a Fused-MBConv's dense and
+//! pointwise convolution. Multipliers bound them, and their weights would be read once a band: ConvNeXt's at 56x56,
+//! 96 to 384 to 96, take as long together as apart.
 
 use super::Options;
 use super::choice::{Choice, Way};
