@@ -76,6 +76,7 @@ pub mod error;
 pub mod file;
 pub mod hub;
 pub mod labels;
+mod median;
 mod memory;
 pub mod network;
 pub mod npy;

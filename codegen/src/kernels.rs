@@ -182,6 +182,19 @@ pub fn equal_blocks(total: usize, most: usize) -> (usize, usize) {
     (total.div_ceil(length), length)
 }
 
+/// The address of a matrix of a batch: `base` moved by the indices along the leading axes, whose strides are in
+/// values.
+pub fn matrix_of(b: &mut Builder, base: G, leading: &[G], strides: &[usize]) -> G {
+    let at = b.g_copy(base);
+    for (index, stride) in leading.iter().zip(strides) {
+        if *stride > 0 {
+            let bytes = scaled(b, *index, stride * 4);
+            b.g_bin_to(GOp::Add, at, at, bytes);
+        }
+    }
+    at
+}
+
 /// `min(length, total - start)`: the size of the block that begins at `start`.
 pub fn block_size(b: &mut Builder, start: G, length: usize, total: usize) -> G {
     let total = b.g_const(total as i64);

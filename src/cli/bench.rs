@@ -5,6 +5,7 @@ use super::common;
 use super::failure::{Failure, Outcome};
 use super::interactive;
 use super::numbers::{self, rounded};
+use crate::median::median;
 use crate::network::Network;
 use crate::npy;
 use crate::session::{RunOptions, Session};
@@ -119,7 +120,7 @@ fn measure(ready: &mut Prepared, args: &BenchArgs) -> Result<Vec<f64>, Failure> 
 fn report(args: &BenchArgs, ready: &Prepared, times: &[f64], options: &RunOptions) -> Outcome {
     let expanded = &ready.network.expanded;
     let macs = count(&expanded.graph).macs;
-    let median = numbers::median(times);
+    let median = median(times.iter().copied());
     let min = times.first().copied().unwrap_or(0.0);
     let gflops = 2.0 * macs as f64 / median / 1e9;
     let failed = |error| Failure::Input(format!("cannot measure the machine's peak: {error}"));

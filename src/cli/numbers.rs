@@ -25,16 +25,6 @@ pub fn bytes(value: usize) -> String {
     format!("{value:.0} B")
 }
 
-/// The middle of sorted values, or the mean of the two in the middle; 0 of none.
-pub fn median(sorted: &[f64]) -> f64 {
-    let middle = sorted.len() / 2;
-    match sorted.len() % 2 {
-        _ if sorted.is_empty() => 0.0,
-        1 => sorted[middle],
-        _ => (sorted[middle - 1] + sorted[middle]) / 2.0,
-    }
-}
-
 /// A number for JSON, rounded to so many digits after the point, so that it is short.
 pub fn rounded(value: f64, digits: i32) -> f64 {
     let scale = 10f64.powi(digits);
@@ -50,12 +40,5 @@ mod tests {
         let shown = [999, 3_504_872, 300_774_272, 4_089_184_256].map(short);
         assert_eq!(shown, ["999", "3.50M", "300.8M", "4.09G"]);
         assert_eq!([12, 2048, 3 << 20].map(bytes), ["12 B", "2.0 KiB", "3.0 MiB"]);
-    }
-
-    #[test]
-    fn medians() {
-        assert_eq!(median(&[]), 0.0);
-        assert_eq!(median(&[3.0]), 3.0);
-        assert_eq!(median(&[1.0, 2.0, 4.0, 9.0]), 3.0);
     }
 }

@@ -1,6 +1,7 @@
 //! What the machine could do at best: its measured peaks, and the roof that they set to a kernel.
 
 use crate::error::Error;
+use crate::tune::Cpu;
 use netwright_codegen::bandwidth::{self, Bandwidth, Level};
 use netwright_codegen::peak::{self, Peak};
 use netwright_codegen::program::Kernel;
@@ -9,8 +10,8 @@ use netwright_codegen::work::{Stage, Work};
 /// Measured peaks of the machine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Machine {
-    /// What the system calls the CPU, where it tells.
-    pub cpu: Option<String>,
+    /// What the CPU is called.
+    pub cpu: String,
     /// Multiply-adds of one thread, with the widest vectors.
     pub one: Peak,
     /// Multiply-adds of all threads that the network runs on.
@@ -80,7 +81,7 @@ impl Machine {
         };
         let [one, all] = peak::one_and_all(threads).map_err(failed)?;
         let levels = bandwidth::measure(threads).map_err(failed)?;
-        Ok(Machine { cpu: cpu_name(), one, all, levels })
+        Ok(Machine { cpu: Cpu::host().name, one, all, levels })
     }
 
     /// The roof of a kernel in a network of that size.
@@ -134,14 +135,6 @@ impl Machine {
     }
 }
 
-/// The name of the CPU as Linux tells it.
-fn cpu_name() -> Option<String> {
-    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("model name"))?;
-    let name = line.split_once(':')?.1.split_whitespace().collect::<Vec<_>>().join(" ");
-    Some(name).filter(|name| !name.is_empty())
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -151,7 +144,7 @@ pub(super) mod tests {
         let peak = |threads| Peak { bits: 256, threads, gflops: 100.0 };
         let level = |level, share, gbps| Bandwidth { level, share, working_set: 1, threads, gbps };
         Machine {
-            cpu: Some("Test CPU".into()),
+            cpu: "Test CPU".into(),
             one: peak(1),
             all: peak(threads),
             levels: vec![

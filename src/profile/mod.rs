@@ -11,6 +11,7 @@ pub use machine::{Limit, Machine, Roof, Sizes};
 pub use row::{Row, RowKind, Totals};
 
 use crate::error::Error;
+use crate::median::median;
 use crate::session::Session;
 use netwright_codegen::jit::StepTime;
 use netwright_codegen::name;
@@ -151,9 +152,9 @@ fn run(
     }
     Ok(Times {
         runs: whole.len(),
-        whole: median(&mut whole),
-        timed: median(&mut timed),
-        steps: each.iter_mut().map(StepTimes::medians).collect(),
+        whole: median(whole),
+        timed: median(timed),
+        steps: each.iter().map(StepTimes::medians).collect(),
     })
 }
 
@@ -178,22 +179,12 @@ impl StepTimes {
     }
 
     /// The median of the step, and those of its stages' shares of it, which are no more than all of it.
-    fn medians(&mut self) -> (f64, Vec<f64>) {
-        let total = median(&mut self.totals);
-        let shares: Vec<f64> = self.shares.iter_mut().map(|shares| median(shares)).collect();
+    fn medians(&self) -> (f64, Vec<f64>) {
+        let total = median(self.totals.iter().copied());
+        let shares: Vec<f64> =
+            self.shares.iter().map(|shares| median(shares.iter().copied())).collect();
         let all = shares.iter().sum::<f64>().max(1.0);
         (total, shares.into_iter().map(|share| total * share / all).collect())
-    }
-}
-
-/// The middle of some values; 0 of none.
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => 0.0,
-        n if n % 2 == 1 => values[middle],
-        _ => (values[middle - 1] + values[middle]) / 2.0,
     }
 }
 

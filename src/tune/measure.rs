@@ -12,6 +12,7 @@
 use super::decide::{self, Cluster, Costs};
 use super::instructions;
 use crate::error::Error;
+use crate::median::median;
 use crate::network::Network;
 use crate::session::{Backend, RunOptions};
 use netwright_codegen::buffer::AlignedBuffer;
@@ -234,8 +235,7 @@ fn group(
     questions: &[Question],
     costs: &Costs,
 ) -> Group {
-    let [before, after] =
-        [0, 1].map(|side| median(cluster_times(cluster, side, times).into_iter()));
+    let [before, after] = [0, 1].map(|side| median(cluster_times(cluster, side, times)));
     let same = !cluster.differs(programs);
     let [estimated, tuned] = [0, 1].map(|side| described(cluster, side, programs[side]));
     let mut candidates: Vec<Timed> = Vec::new();
@@ -307,18 +307,7 @@ fn costs(variants: &[&Built], times: &[Vec<Run>]) -> Costs {
         }
     }
     let samples = samples.into_iter();
-    samples.map(|(kernel, times)| (kernel.clone(), median(times.into_iter()))).collect()
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => 0.0,
-        n if n % 2 == 1 => values[middle],
-        _ => (values[middle - 1] + values[middle]) / 2.0,
-    }
+    samples.map(|(kernel, times)| (kernel.clone(), median(times))).collect()
 }
 
 /// Seconds of a run.

@@ -10,7 +10,7 @@ use super::matmul::pack_panels;
 use super::softmax::{self, Before, RowOperand};
 use super::{
     BuiltKernel, PANEL, Params, Target, begin, block_size, each_unit, epilogue, equal,
-    equal_blocks, indices, round64, scaled,
+    equal_blocks, indices, matrix_of, round64, scaled,
 };
 use crate::program::{AttentionKernel, Post};
 use crate::vir::{Builder, Count, G, GImmOp, GOp};
@@ -73,16 +73,8 @@ pub fn build(a: &AttentionKernel, name: &str, target: &Target) -> BuiltKernel {
     each_unit(&mut b, params, |b, unit| {
         let index = indices(b, unit, &[matrices, row_blocks]);
         let leading = indices(b, index[0], &a.batch);
-        let matrix = |b: &mut Builder, base: G, strides: &[usize]| {
-            let at = b.g_copy(base);
-            for (i, stride) in leading.iter().zip(&strides[..axes]) {
-                if *stride > 0 {
-                    let bytes = scaled(b, *i, stride * 4);
-                    b.g_bin_to(GOp::Add, at, at, bytes);
-                }
-            }
-            at
-        };
+        let matrix =
+            |b: &mut Builder, base: G, strides: &[usize]| matrix_of(b, base, &leading, strides);
         // The panels are those of the unit before if it worked on the same head.
         let zero = b.g_const(0);
         let new_head = equal(b, index[1], zero);

@@ -7,7 +7,7 @@ use super::epilogue;
 use super::gemm::{Destination, Gemm, Place, Runs, Split, tile_for};
 use super::{
     BuiltKernel, PANEL, Target, begin, block_size, each_unit, equal, equal_blocks, indices,
-    round64, scaled,
+    matrix_of, round64, scaled,
 };
 use crate::program::MatMulKernel;
 use crate::vir::{BinOp, Builder, Count, G, GImmOp, GOp};
@@ -47,14 +47,6 @@ pub fn build(m: &MatMulKernel, name: &str, target: &Target) -> BuiltKernel {
     each_unit(&mut b, params, |b, unit| {
         let index = indices(b, unit, &[matrices, row_blocks]);
         let leading = indices(b, index[0], &m.batch);
-        let offset = |b: &mut Builder, strides: &[usize], base: G| {
-            let at = b.g_copy(base);
-            for (i, stride) in leading.iter().zip(strides) {
-                let bytes = scaled(b, *i, stride * 4);
-                b.g_bin_to(GOp::Add, at, at, bytes);
-            }
-            at
-        };
         // The panels are those of the unit before if it worked on the same matrix.
         let zero = b.g_const(0);
         let new_matrix = equal(b, index[1], zero);
@@ -63,7 +55,7 @@ pub fn build(m: &MatMulKernel, name: &str, target: &Target) -> BuiltKernel {
         let w = b.g_imm(GImmOp::Add, params.scratch, panels as i64);
         b.when(pack, |b| {
             let base = params.operand(b, 1);
-            let from = offset(b, &m.b_batch, base);
+            let from = matrix_of(b, base, &leading, &m.b_batch);
             pack_panels(b, [m.k, m.n], m.b_strides, from, w);
         });
 
@@ -72,7 +64,7 @@ pub fn build(m: &MatMulKernel, name: &str, target: &Target) -> BuiltKernel {
         let tiles = split.block(b, first, count);
 
         let base = params.operand(b, 0);
-        let matrix = offset(b, &m.a_batch, base);
+        let matrix = matrix_of(b, base, &leading, &m.a_batch);
         let from = b.g_address(matrix, tiles.row, m.a_strides[0] as i64 * 4, 0);
         let a = if direct {
             from

@@ -77,7 +77,7 @@ pub fn page(subject: &Subject, profile: &Profile) -> String {
 
 fn head(page: &mut String, subject: &Subject, profile: &Profile) {
     let machine = &profile.machine;
-    let cpu = machine.cpu.as_ref().map(|cpu| format!(" on {}", escape(cpu))).unwrap_or_default();
+    let cpu = format!(" on {}", escape(&machine.cpu));
     let _ = write!(
         page,
         "<header>\n<h1>{}</h1>\n<p>{}{cpu}</p>\n</header>\n<div class=\"cards\">\n",

@@ -177,7 +177,7 @@ mod sample {
         };
         let profile = Profile {
             machine: Machine {
-                cpu: Some("Test CPU".into()),
+                cpu: "Test CPU".into(),
                 one: peak(1, 100.0),
                 all: peak(2, 200.0),
                 levels: vec![

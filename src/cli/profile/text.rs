@@ -47,8 +47,7 @@ pub fn write(
 
 fn head(out: &mut impl Write, subject: &Subject, profile: &Profile) -> io::Result<()> {
     let machine = &profile.machine;
-    let cpu = machine.cpu.as_ref().map(|cpu| format!(", {cpu}")).unwrap_or_default();
-    writeln!(out, "{}, {}{cpu}", subject.title, subject.conditions())?;
+    writeln!(out, "{}, {}, {}", subject.title, subject.conditions(), machine.cpu)?;
     writeln!(
         out,
         "  {} ms a run (median of {}), {} ms when timed step by step; the steps add up to {} ms ({})",
