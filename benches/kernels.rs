@@ -61,7 +61,7 @@ impl Case {
         let mut args = Vec::new();
         for operand in operands(&self.0).expect("a sound descriptor") {
             args.push(match operand.role {
-                Role::Input => {
+                Role::Input | Role::Ahead => {
                     program.inputs.push(operand.bytes);
                     Place::Input(program.inputs.len() - 1)
                 }
@@ -117,6 +117,7 @@ fn conv(
         dilation: [1; 2],
         groups,
         input_nchw: false,
+        ahead: 0,
         epilogue: vec![],
     }
 }

@@ -116,6 +116,7 @@ fn kernels() -> Vec<(Kernel, usize)> {
             dilation: [1; 2],
             groups,
             input_nchw: in_c == 3,
+            ahead: 0,
             epilogue: vec![post],
         };
         let macs = out * out * out_c * (in_c / groups) * kernel * kernel;
@@ -136,7 +137,7 @@ fn program(kernel: &Kernel) -> Result<Program, Box<dyn Error>> {
     let mut args = vec![];
     for operand in operands(kernel)? {
         args.push(match operand.role {
-            Role::Input => {
+            Role::Input | Role::Ahead => {
                 program.inputs.push(operand.bytes);
                 Place::Input(program.inputs.len() - 1)
             }

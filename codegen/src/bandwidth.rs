@@ -82,8 +82,14 @@ fn run(
     let working_set = caches.working_set(level, share, threads) / TURN * TURN;
     let passes = (CALL_BYTES / working_set).max(1);
     // Memory for all threads is there before the first of them measures.
-    let buffers = (0..threads).map(|_| AlignedBuffer::zeroed(working_set));
-    let buffers = std::sync::Mutex::new(buffers.collect::<Result<Vec<_>, _>>()?);
+    // Written, since all pages that were only read are one and the same page of zeros, which a cache holds.
+    let buffer = || {
+        let mut buffer = AlignedBuffer::zeroed(working_set)?;
+        buffer.as_f32_mut().fill(0.0);
+        Ok(buffer)
+    };
+    let buffers = (0..threads).map(|_| buffer()).collect::<Result<Vec<_>, CodegenError>>()?;
+    let buffers = std::sync::Mutex::new(buffers);
     let times = race(
         threads,
         CALLS,

@@ -5,6 +5,7 @@
 //! the output (a block of rows, a panel, an image, ...) that is computed by itself, always in the
 //! same way, so results do not depend on how units are spread over threads.
 
+pub mod ahead;
 pub mod attention;
 pub mod bytes;
 pub mod conv;
@@ -44,17 +45,23 @@ pub struct Target {
     pub columns: usize,
     /// Products by which the innermost loop of a matrix product is unrolled.
     pub unroll: usize,
+    /// Whether memory can be asked for ahead of time.
+    pub prefetch: bool,
 }
 
 impl Target {
     /// 128-bit vectors in 16 registers, of which some are lost to copies: x86-64 through Cranelift.
-    pub const X86_128: Target = Target { lanes: 4, tile: (5, 2), columns: 8, unroll: 1 };
+    pub const X86_128: Target =
+        Target { lanes: 4, tile: (5, 2), columns: 8, unroll: 1, prefetch: false };
     /// 128-bit vectors in 32 registers: aarch64.
-    pub const NEON: Target = Target { lanes: 4, tile: (6, 4), columns: 8, unroll: 1 };
+    pub const NEON: Target =
+        Target { lanes: 4, tile: (6, 4), columns: 8, unroll: 1, prefetch: false };
     /// 256-bit vectors in 16 registers: AVX2 with FMA.
-    pub const AVX2: Target = Target { lanes: 8, tile: (6, 2), columns: 8, unroll: 4 };
+    pub const AVX2: Target =
+        Target { lanes: 8, tile: (6, 2), columns: 8, unroll: 4, prefetch: true };
     /// 512-bit vectors in 32 registers: AVX-512.
-    pub const AVX512: Target = Target { lanes: 16, tile: (12, 2), columns: 14, unroll: 4 };
+    pub const AVX512: Target =
+        Target { lanes: 16, tile: (12, 2), columns: 14, unroll: 4, prefetch: true };
 }
 
 /// A kernel ready for an emitter.

@@ -85,7 +85,11 @@ fn conv(c: &ConvKernel) -> String {
     if c.input_nchw {
         name.push_str("_nchw");
     }
-    name + &epilogue(&c.epilogue)
+    name += &epilogue(&c.epilogue);
+    if c.ahead > 0 {
+        let _ = write!(name, "_ahead{}", c.ahead);
+    }
+    name
 }
 
 /// The first stage, and of the others window, step and channels: `.._then_3x3s2_96_then_1x1_24`.

@@ -26,6 +26,8 @@ pub enum Role {
     Weights,
     /// Writes its result.
     Output,
+    /// Asks the caches to hold it, for later steps.
+    Ahead,
 }
 
 /// An operand of a kernel.
@@ -51,9 +53,11 @@ fn list(kernel: &Kernel) -> Checked<Vec<OperandInfo>> {
         Kernel::Conv(c) => {
             check_conv(c)?;
             result.conv(c, pack::conv_bytes(c)?)?;
+            result.ahead(c)?;
         }
         Kernel::Rows(c) => {
             check_conv(c)?;
+            check_stays(c)?;
             result.conv(c, pack::conv_bytes(c)?)?;
         }
         Kernel::Chain(chain) => {
@@ -208,6 +212,15 @@ impl List {
         }
     }
 
+    /// What a convolution fetches for later steps.
+    fn ahead(&mut self, c: &ConvKernel) -> Checked<()> {
+        match c.ahead {
+            0 => Ok(()),
+            _ if c.groups > 1 => check_stays(c),
+            bytes => self.raw(Role::Ahead, bytes as u128),
+        }
+    }
+
     fn chain(&mut self, chain: &ChainKernel) -> Checked<()> {
         let [first, .., last] = &chain.stages[..] else { return Err("no chain of stages".into()) };
         self.add(Role::Input, &[first.batch, first.in_h, first.in_w, first.in_c])?;
@@ -292,9 +305,18 @@ fn check_conv(c: &ConvKernel) -> Checked<()> {
     }
 }
 
+/// Where nothing is fetched for later steps.
+fn check_stays(c: &ConvKernel) -> Checked<()> {
+    match c.ahead {
+        0 => Ok(()),
+        _ => Err("only products in one group that are steps of their own fetch ahead".into()),
+    }
+}
+
 fn check_chain(chain: &ChainKernel) -> Checked<()> {
     for c in &chain.stages {
         check_conv(c)?;
+        check_stays(c)?;
     }
     let (Some(last), 2..) = (chain.stages.last(), chain.stages.len()) else {
         return Err("a chain has at least two stages".into());
@@ -323,6 +345,7 @@ fn check_chain(chain: &ChainKernel) -> Checked<()> {
 fn check_winograd(w: &WinogradKernel) -> Checked<()> {
     let c = &w.conv;
     check_conv(c)?;
+    check_stays(c)?;
     let ones = [c.stride, c.dilation] == [[1, 1], [1, 1]];
     if c.kernel != [3, 3] || !ones || c.groups != 1 || c.input_nchw {
         return Err("Winograd's algorithm is for dense 3x3 convolutions with step 1".into());

@@ -91,7 +91,8 @@ pub enum Place {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Kernel {
     /// Convolution, dense, grouped or depthwise; a linear layer is one with a 1x1 kernel, `in_h` =
-    /// 1, `in_w` = rows. Operands: `x`, packed weights (with bias), `out`, then the epilogue's.
+    /// 1, `in_w` = rows. Operands: `x`, packed weights (with bias), `out`, then the epilogue's, then
+    /// what it fetches ahead.
     Conv(ConvKernel),
     /// A dense 3x3 convolution with step 1, by Winograd's algorithm. Operands as of a convolution.
     Winograd(WinogradKernel),
@@ -230,6 +231,10 @@ pub struct ConvKernel {
     pub input_nchw: bool,
     /// Applied to each output value.
     pub epilogue: Epilogue,
+    /// Bytes of the last operand, weights of later steps, that the kernel asks for while it multiplies, so
+    /// that these steps need not wait for memory. 0 if there is no such operand; only products in one
+    /// group have it, and no stage of a chain.
+    pub ahead: usize,
 }
 
 impl ConvKernel {

@@ -412,6 +412,7 @@ mod tests {
             dilation: [1, 1],
             groups,
             input_nchw: false,
+            ahead: 0,
             epilogue: vec![Post::Binary(Arithmetic::Add, Operand::Full)],
         }
     }

@@ -22,6 +22,7 @@ fn conv(channels: usize, out_c: usize, groups: usize, kernel: usize) -> Kernel {
         dilation: [1, 1],
         groups,
         input_nchw: false,
+        ahead: 0,
         epilogue: vec![Post::Binary(Arithmetic::Add, Operand::Channel)],
     })
 }

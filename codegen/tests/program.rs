@@ -30,6 +30,7 @@ fn pointwise(in_c: usize, out_c: usize, epilogue: Epilogue) -> Kernel {
         dilation: [1, 1],
         groups: 1,
         input_nchw: false,
+        ahead: 0,
         epilogue,
     })
 }
@@ -197,6 +198,7 @@ fn times_are_measured_by_stage() {
         dilation: [1; 2],
         groups: 1,
         input_nchw: false,
+        ahead: 0,
         epilogue: vec![],
     };
     let chain = ChainKernel { stages: vec![conv(16, 24), conv(24, 8)], rows: 4 };

@@ -52,6 +52,7 @@ proptest! {
         channels in (1usize..9, 1usize..24),
         depthwise in any::<bool>(),
         input_nchw in any::<bool>(),
+        ahead in (0usize..20).prop_map(|n| n.saturating_sub(10) * 1000),
         epilogue in posts(),
     ) {
         let (mut in_c, mut out_c) = (channels.0 * groups, channels.1 * groups);
@@ -73,6 +74,7 @@ proptest! {
             dilation: [rows.dilation, columns.dilation],
             groups,
             input_nchw,
+            ahead: if groups == 1 { ahead } else { 0 },
             epilogue,
         }));
     }

@@ -22,6 +22,7 @@ fn linear(rows: usize, in_c: usize, out_c: usize) -> Kernel {
         dilation: [1, 1],
         groups: 1,
         input_nchw: false,
+        ahead: 0,
         epilogue: vec![Post::Unary(Function::Relu), Post::Binary(Arithmetic::Add, Operand::Full)],
     })
 }
@@ -29,7 +30,7 @@ fn linear(rows: usize, in_c: usize, out_c: usize) -> Kernel {
 #[test]
 fn a_small_product() {
     let kernel = linear(3, 8, 20);
-    let target = Target { lanes: 8, tile: (2, 2), columns: 4, unroll: 4 };
+    let target = Target { lanes: 8, tile: (2, 2), columns: 4, unroll: 4, prefetch: true };
     let built = build(&kernel, "linear", &target).unwrap();
     insta::assert_snapshot!("product", built.function);
 }

@@ -39,6 +39,7 @@ impl Piece {
 /// # Errors
 /// When the program contradicts itself.
 pub fn narrow(program: &Program, format: Half) -> Result<Narrowed, CodegenError> {
+    let program = &without_ahead(program);
     let pieces = pieces(program)?;
     let mut result = Program {
         name: program.name.clone(),
@@ -74,6 +75,23 @@ pub fn narrow(program: &Program, format: Half) -> Result<Narrowed, CodegenError>
         result.steps.push(step);
     }
     Ok(Narrowed { program: result, format, pieces })
+}
+
+/// The program, fetching nothing ahead: halves are widened just before they are read.
+fn without_ahead(program: &Program) -> Program {
+    let mut plain = Program { kernels: vec![], steps: vec![], ..program.clone() };
+    for step in &program.steps {
+        let mut step = step.clone();
+        let mut kernel = program.kernels[step.kernel].clone();
+        if let Kernel::Conv(conv) = &mut kernel
+            && std::mem::take(&mut conv.ahead) > 0
+        {
+            step.args.pop();
+        }
+        step.kernel = kernel_number(&mut plain, kernel);
+        plain.steps.push(step);
+    }
+    plain
 }
 
 fn stored(piece: &Piece) -> usize {

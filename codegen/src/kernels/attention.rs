@@ -109,7 +109,7 @@ pub fn build(a: &AttentionKernel, name: &str, target: &Target) -> BuiltKernel {
             let (passes, _) = gemm.passes(b.lanes());
             let all = b.g_const(passes as i64);
             let one = b.g_const(1);
-            let place = Place { a, w, out, channel: zero, image: None };
+            let place = Place { a, w, out, channel: zero, image: None, later: None };
             gemm.emit(b, params, place, lines, [zero, all, one]);
         };
         multiply(b, &scores, q, keys, zero);

@@ -6,6 +6,7 @@
 //! weights: values come one at a time anyway, and nothing has to be turned around.
 //! Operands: `x`, packed weights, `out`, then the epilogue's.
 
+use super::ahead::Ahead;
 use super::epilogue;
 use super::gemm::{Destination, Gemm, Lines, Place, Runs, Split, tile_for};
 use super::{
@@ -107,6 +108,22 @@ fn image_offset(b: &mut Builder, c: &ConvKernel, image: G) -> Option<G> {
     by_image(&c.epilogue).then(|| scaled(b, image, c.out_c * 4))
 }
 
+/// A unit's part of what is fetched for later steps, the last operand; the product takes so many turns.
+fn later(
+    b: &mut Builder,
+    c: &ConvKernel,
+    target: &Target,
+    params: Params,
+    units: (G, usize),
+    turns: usize,
+) -> Option<Ahead> {
+    if !target.prefetch || c.ahead == 0 {
+        return None;
+    }
+    let from = params.operand(b, 3 + epilogue::operand_kinds(&c.epilogue).count());
+    Ahead::part(b, (from, c.ahead), units, turns)
+}
+
 /// A kernel of 1x1 and step 1: rows are pixels.
 fn flat(c: &ConvKernel, name: &str, target: &Target, by_rows: bool) -> BuiltKernel {
     // Images stay apart only where an operand depends on the image.
@@ -130,7 +147,7 @@ fn flat(c: &ConvKernel, name: &str, target: &Target, by_rows: bool) -> BuiltKern
         unroll: target.unroll,
         buffer: 0,
         line_rows: 0,
-        streamed: weights > SMALL_WEIGHTS,
+        streamed: target.prefetch && weights > SMALL_WEIGHTS,
     };
     let split = Split::new(rows, gemm.tile.0);
     let block = if by_rows {
@@ -177,7 +194,9 @@ fn flat(c: &ConvKernel, name: &str, target: &Target, by_rows: bool) -> BuiltKern
         let span = unit_passes(b, index[2], blocks, block_passes, passes);
         let lines = split.line(&tiles);
         let zero = b.g_const(0);
-        let place = Place { a, w, out, channel: zero, image };
+        let turns = gemm.all_turns(b.lanes(), images * split.tiles());
+        let later = later(b, c, target, params, (unit, images * row_blocks * blocks), turns);
+        let place = Place { a, w, out, channel: zero, image, later };
         groups(b, c, place, in_group * 4, |b, place| gemm.emit(b, params, place, lines, span));
     });
     BuiltKernel {
@@ -386,7 +405,7 @@ fn windows(c: &ConvKernel, name: &str, target: &Target, by_rows: bool) -> BuiltK
         unroll: target.unroll,
         buffer: 0,
         line_rows: c.out_w,
-        streamed: weights > SMALL_WEIGHTS,
+        streamed: target.prefetch && weights > SMALL_WEIGHTS,
     };
     let buffer = gemm.buffer_bytes(target.lanes);
     let band = Band::new(c, block, buffer);
@@ -456,7 +475,9 @@ fn windows(c: &ConvKernel, name: &str, target: &Target, by_rows: bool) -> BuiltK
             a_stride: (c.stride[0] * map.row) as i64,
             out_stride: (c.out_w * c.out_c * 4) as i64,
         };
-        let place = Place { a, w, out, channel: first, image };
+        let turns = gemm.all_turns(b.lanes(), c.batch * c.out_h * split.tiles());
+        let later = later(b, c, target, params, (unit, c.batch * row_blocks * blocks), turns);
+        let place = Place { a, w, out, channel: first, image, later };
         let group_bytes = group * map.channel;
         groups(b, c, place, group_bytes, |b, place| gemm.emit(b, params, place, lines, span));
     });

@@ -410,6 +410,7 @@ mod tests {
             dilation: [1, 1],
             groups: 8,
             input_nchw: false,
+            ahead: 0,
             epilogue: vec![],
         }
     }

@@ -8,6 +8,7 @@
 //! A *tile* is a few rows by a few vectors of columns held in registers. Rows are split into tiles
 //! of two nearly equal heights, so that none is much smaller than the others.
 
+use super::ahead::Ahead;
 use super::epilogue::{self, Constants, Operands, Position};
 use super::{PANEL, Params, Target, sweep};
 use crate::program::Post;
@@ -195,13 +196,8 @@ pub struct Place {
     pub channel: G,
     /// Byte offset of the image in operands by image and channel.
     pub image: Option<G>,
-}
-
-/// The panels of the next pass: the next line to fetch, and the end.
-#[derive(Clone, Copy)]
-struct Ahead {
-    next: G,
-    end: G,
+    /// What is fetched for later steps.
+    pub later: Option<Ahead>,
 }
 
 /// Rows and vectors of a tile for a product of `rows` rows and `n` columns.
@@ -267,8 +263,11 @@ impl Gemm<'_> {
                 let pass = Place { w, out, channel, ..place };
                 let ahead = self.streamed.then(|| {
                     let bytes = (columns.div_ceil(PANEL) * self.panel_bytes()) as i64;
+                    // A line a turn: a few tiles fetch all of the panel, and the others nothing more. Products of
+                    // 49 rows by 1024 by 1024 run at 95% of the peak for 80%, of 197 by 768 by 3072 at
+                    // 92% for 87%, with weights that no cache holds (Zen 3).
                     let next = b.g_imm(GImmOp::Add, w, bytes);
-                    Ahead { next, end: b.g_imm(GImmOp::Add, next, bytes) }
+                    Ahead { next, end: b.g_imm(GImmOp::Add, next, bytes), lines: 1 }
                 });
                 self.lines(b, params, pass, lines, columns, ahead);
                 b.g_advance(column, columns as i64 * 4);
@@ -386,8 +385,18 @@ impl Gemm<'_> {
         }
         let a = b.g_copy(place.a);
         let step = |b: &mut Builder, k: usize, offset: i64| {
-            let weights: Vec<V> =
-                (0..vectors).map(|v| b.load(w, at(v) + (k * PANEL * 4) as i32)).collect();
+            let load = |b: &mut Builder, v| b.load(w, at(v) + (k * PANEL * 4) as i32);
+            if rows == 1 {
+                // Each weight is needed once. A register for all of them, and eight accumulators in registers:
+                // 1280 by 1000 took 65 us from the last cache where it took 90 with spills (Zen 3).
+                let x = b.broadcast(a, offset as i32);
+                for (v, sum) in acc.iter().enumerate() {
+                    let weight = load(b, v);
+                    b.fma(*sum, x, weight);
+                }
+                return;
+            }
+            let weights: Vec<V> = (0..vectors).map(|v| load(b, v)).collect();
             for r in 0..rows {
                 let x = b.broadcast(a, (r as i64 * self.a_stride + offset) as i32);
                 for (v, weight) in weights.iter().enumerate() {
@@ -395,7 +404,8 @@ impl Gemm<'_> {
                 }
             }
         };
-        self.walk(b, [a, w], 0, ahead, &step);
+        let ahead: Vec<Ahead> = ahead.into_iter().chain(place.later).collect();
+        self.walk(b, [a, w], 0, &ahead, &step);
 
         if let Some(sums) = sums {
             for (i, value) in acc.iter().enumerate() {
@@ -421,6 +431,32 @@ impl Gemm<'_> {
         }
     }
 
+    /// Whether there are no loops over `k`. A small window is written out: 3x3 over three planes are nine runs of
+    /// three values.
+    fn is_written_out(&self) -> bool {
+        !self.runs.loops.is_empty() && self.runs.k() <= 8 * self.unroll
+    }
+
+    /// Products in a turn of the innermost loop. A short run is written out.
+    fn unrolled(&self) -> usize {
+        if self.runs.len <= 3 * self.unroll { self.runs.len } else { self.unroll }
+    }
+
+    /// Turns of the innermost loop for each tile.
+    fn turns(&self) -> usize {
+        let loops = self.runs.loops.iter().map(|l| l.0).product::<usize>();
+        match self.is_written_out() {
+            true => 0,
+            false => loops * (self.runs.len / self.unrolled()),
+        }
+    }
+
+    /// Turns of the innermost loop over `tiles` tiles of rows and all columns.
+    pub fn all_turns(&self, lanes: usize, tiles: usize) -> usize {
+        let (passes, rest) = self.passes(lanes);
+        tiles * (passes + usize::from(rest > 0)) * self.turns()
+    }
+
     /// The loops over `k`: `step(k, offset)` appends the products of the weights `k` rows on and the values
     /// `offset` bytes on.
     fn walk(
@@ -428,11 +464,10 @@ impl Gemm<'_> {
         b: &mut Builder,
         [a, w]: [G; 2],
         depth: usize,
-        ahead: Option<Ahead>,
+        ahead: &[Ahead],
         step: &dyn Fn(&mut Builder, usize, i64),
     ) {
-        // A small window is written out: 3x3 over three planes are nine runs of three values.
-        if depth == 0 && !self.runs.loops.is_empty() && self.runs.k() <= 8 * self.unroll {
+        if depth == 0 && self.is_written_out() {
             let offsets = self.runs.offsets();
             return offsets.into_iter().enumerate().for_each(|(k, at)| step(b, k, at));
         }
@@ -445,18 +480,10 @@ impl Gemm<'_> {
             });
             return;
         }
-        // A short run is written out.
-        let unrolled = if self.runs.len <= 3 * self.unroll { self.runs.len } else { self.unroll };
+        let unrolled = self.unrolled();
         let (whole, rest) = (self.runs.len / unrolled, self.runs.len % unrolled);
         b.times(whole, |b| {
-            // A line a turn: a few tiles fetch all of the panel, between products, and the others
-            // nothing more. Products of 49 rows by 1024 by 1024 run at 95% of the peak for 80%, of 197
-            // by 768 by 3072 at 92% for 87%, with weights that no cache holds (Zen 3).
-            if let Some(Ahead { next, end }) = ahead {
-                b.prefetch(next, 0);
-                b.g_advance(next, 64);
-                b.g_bin_to(GOp::Min, next, next, end);
-            }
+            ahead.iter().for_each(|ahead| ahead.fetch(b));
             for k in 0..unrolled {
                 step(b, k, k as i64 * 4);
             }

@@ -87,7 +87,7 @@ pub fn build(m: &MatMulKernel, name: &str, target: &Target) -> BuiltKernel {
         let all = b.g_const(passes as i64);
         let one = b.g_const(1);
         let lines = split.line(&tiles);
-        let place = Place { a, w, out, channel: zero, image: None };
+        let place = Place { a, w, out, channel: zero, image: None, later: None };
         gemm.emit(b, params, place, lines, [zero, all, one]);
     });
     let values = (matrices * m.m * m.n) as u64;

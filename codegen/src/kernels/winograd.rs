@@ -150,7 +150,7 @@ impl<'a> Shape<'a> {
     }
 
     /// The products at one point.
-    fn gemm(&self, unroll: usize) -> Gemm<'static> {
+    fn gemm(&self, target: &Target) -> Gemm<'static> {
         let c = &self.w.conv;
         Gemm {
             n: c.out_c,
@@ -161,10 +161,10 @@ impl<'a> Shape<'a> {
             epilogue: &[],
             out: Destination::Scratch(self.sums),
             tile: self.tile,
-            unroll,
+            unroll: target.unroll,
             buffer: 0,
             line_rows: 0,
-            streamed: true,
+            streamed: target.prefetch,
         }
     }
 
@@ -256,7 +256,7 @@ pub fn build(w: &WinogradKernel, name: &str, target: &Target) -> BuiltKernel {
         let (chunks, _) = b.g_div_rem(chunks, shape.chunk);
         b.repeat(Count::Reg(chunks), |b| {
             let chunk = Chunk::new(b, &shape, from, to);
-            let gemm = shape.gemm(target.unroll);
+            let gemm = shape.gemm(target);
             let weights = params.operand(b, 1);
             let out = scaled(b, from, shape.columns * 4);
             let zero = b.g_const(0);
@@ -266,6 +266,7 @@ pub fn build(w: &WinogradKernel, name: &str, target: &Target) -> BuiltKernel {
                 // Columns count from the chunk's first.
                 out: b.g_bin(GOp::Sub, zero, out),
                 channel: zero,
+                later: None,
                 image: None,
             };
             let lines = shape.split.line(&tiles);

@@ -13,22 +13,33 @@ pub(crate) struct Evaluator {
     /// Whether a sum of products had several NaN with different bits: which one comes out is not defined,
     /// and operations on bits may show it.
     ambiguous: bool,
+    /// The addresses that were asked for ahead of time, in order.
+    fetched: Vec<u64>,
+}
+
+/// What an evaluation showed besides what it wrote.
+pub(crate) struct Evaluated {
+    /// Whether the result is defined to the last bit.
+    pub(crate) is_defined: bool,
+    /// The addresses that were asked for ahead of time, in order.
+    pub(crate) fetched: Vec<u64>,
 }
 
 impl Evaluator {
-    /// Whether the result is defined to the last bit (see `ambiguous`).
+    /// Runs a function.
     ///
     /// # Safety
     /// Every access of the function, with these arguments, must be within live memory.
-    pub(crate) unsafe fn run(function: &KernelFunction, args: &[u64]) -> bool {
+    pub(crate) unsafe fn run(function: &KernelFunction, args: &[u64]) -> Evaluated {
         let mut words = args.to_vec();
         words.resize(function.words as usize, 0);
         let lanes = function.lanes as usize;
         let vectors = vec![[0; 16]; function.vectors as usize];
-        let mut evaluator = Evaluator { lanes, vectors, words, ambiguous: false };
+        let fetched = Vec::new();
+        let mut evaluator = Evaluator { lanes, vectors, words, ambiguous: false, fetched };
         // SAFETY: as the caller promises.
         unsafe { evaluator.body(&function.body) };
-        !evaluator.ambiguous
+        Evaluated { is_defined: !evaluator.ambiguous, fetched: evaluator.fetched }
     }
 
     /// Notes lanes in which several operands are NaN with different bits.
@@ -86,7 +97,7 @@ impl Evaluator {
             match *op {
                 Op::Load { dst, mem } => self.set(dst, self.load(mem, lanes)),
                 Op::LoadPart { dst, mem, n } => self.set(dst, self.load(mem, n.into())),
-                Op::Prefetch { .. } => {}
+                Op::Prefetch { mem } => self.fetched.push(self.address(mem) as u64),
                 Op::Broadcast { dst, mem } => self.set(dst, [self.load(mem, 1)[0]; 16]),
                 Op::Store { src, mem } => self.store(mem, src, lanes),
                 Op::StorePart { src, mem, n } => self.store(mem, src, n.into()),
@@ -402,7 +413,7 @@ fn agree(function: &KernelFunction, isa: WideIsa, count: u64) {
     let read: Vec<f32> = (0..READ).map(|_| random.below(2000) as f32 / 250.0 - 4.0).collect();
     let (mut expected, mut got) = (vec![0u32; WRITE], vec![0u32; WRITE]);
     // SAFETY: generated functions stay within `READ` and `WRITE` values.
-    let defined = unsafe {
+    let evaluated = unsafe {
         let args = [read.as_ptr() as u64, expected.as_mut_ptr() as u64, count];
         Evaluator::run(function, &args)
     };
@@ -411,7 +422,7 @@ fn agree(function: &KernelFunction, isa: WideIsa, count: u64) {
         // Which NaN an operation makes is not defined.
         let both_nan = f32::from_bits(*e).is_nan() && f32::from_bits(*g).is_nan();
         assert!(
-            !defined || e == g || both_nan,
+            !evaluated.is_defined || e == g || both_nan,
             "word {i}: {e:08x} and {g:08x}, count {count}\n{function}"
         );
     }

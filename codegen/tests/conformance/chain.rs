@@ -38,6 +38,7 @@ fn stage(
         dilation: [1; 2],
         groups,
         input_nchw: false,
+        ahead: 0,
         epilogue: epilogue.to_vec(),
     };
     (conv, out)

@@ -19,6 +19,7 @@ fn conv(input: [usize; 4], out_c: usize, kernel: usize, stride: usize, pad: usiz
         dilation: [1; 2],
         groups: 1,
         input_nchw: false,
+        ahead: 0,
         epilogue: vec![],
     }
 }
@@ -71,6 +72,23 @@ fn pointwise_epilogues(cases: &mut Cases) {
                 epilogue: epilogue.clone(),
                 ..conv(input, 37, 1, 1, 0)
             }));
+        }
+    }
+}
+
+/// The bytes that are fetched for later steps are only asked for: their pages end before and after them, and nothing
+/// changes.
+fn fetching_ahead(cases: &mut Cases) {
+    for ahead in [4, 64, 1000, 70_000] {
+        for input in [[1, 1, 1, 40], [1, 7, 7, 33], [3, 3, 5, 300]] {
+            let conv = ConvKernel { ahead, ..conv(input, 130, 1, 1, 0) };
+            let epilogue = vec![GATE, SILU, RESIDUAL];
+            cases.add(Kernel::Conv(ConvKernel { epilogue, ..conv.clone() }));
+            cases.add(Kernel::Conv(conv));
+        }
+        // Written out, in a loop, and over several loops.
+        for size in [[1, 9, 9, 3], [1, 9, 9, 20], [2, 6, 6, 100]] {
+            cases.add(Kernel::Conv(ConvKernel { ahead, ..conv(size, 18, 3, 2, 1) }));
         }
     }
 }
@@ -139,6 +157,7 @@ fn planar_images(cases: &mut Cases) {
     ] {
         cases.add(Kernel::Conv(ConvKernel {
             input_nchw: true,
+            ahead: 0,
             epilogue: vec![RELU6],
             ..conv(size, 19, kernel, stride, pad)
         }));
@@ -215,6 +234,7 @@ groups! {
     pointwise_sizes
     pointwise_with_large_weights
     pointwise_epilogues
+    fetching_ahead
     windows
     windows_with_large_weights
     uneven_geometry

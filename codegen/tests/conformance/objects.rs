@@ -134,7 +134,7 @@ fn table(all: &[Named], functions: &[KernelFunction]) -> (String, Vec<u8>) {
         let values = case.operands();
         for (operand, (role, bytes)) in operands(&case.kernel).unwrap().iter().zip(&values) {
             let role = match role {
-                Role::Input => "INPUT",
+                Role::Input | Role::Ahead => "INPUT",
                 Role::Weights => "WEIGHTS",
                 Role::Output => "OUTPUT",
             };

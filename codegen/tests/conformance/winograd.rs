@@ -19,6 +19,7 @@ fn conv(input: [usize; 4], out_c: usize, pad: usize) -> ConvKernel {
         dilation: [1; 2],
         groups: 1,
         input_nchw: false,
+        ahead: 0,
         epilogue: vec![],
     }
 }

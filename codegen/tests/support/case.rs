@@ -62,7 +62,9 @@ impl Case {
         let mut inputs = inputs.into_iter();
         let mut offset = 0usize;
         let mut operand = |role: Role, bytes: usize| match role {
-            Role::Input => inputs.next().iter().flatten().flat_map(|v| v.to_le_bytes()).collect(),
+            Role::Input | Role::Ahead => {
+                inputs.next().iter().flatten().flat_map(|v| v.to_le_bytes()).collect()
+            }
             Role::Weights => {
                 let start = offset.next_multiple_of(64);
                 offset = start + bytes;

@@ -47,7 +47,7 @@ pub fn program(kernel: &Kernel) -> Program {
     let mut args = vec![];
     for operand in operands(kernel).unwrap() {
         args.push(match operand.role {
-            Role::Input => {
+            Role::Input | Role::Ahead => {
                 program.inputs.push(operand.bytes);
                 Place::Input(program.inputs.len() - 1)
             }
@@ -122,7 +122,9 @@ pub fn random_operands(kernel: &Kernel) -> Vec<Vec<f32>> {
                 result
                     .push((0..operand.bytes as u32 / 4).map(|i| f32::from_bits(word(i))).collect());
             }
-            (Role::Weights | Role::Input, _) => result.push(random(operand.bytes / 4, seed)),
+            (Role::Weights | Role::Input | Role::Ahead, _) => {
+                result.push(random(operand.bytes / 4, seed))
+            }
         }
     }
     result

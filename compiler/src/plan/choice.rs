@@ -32,6 +32,8 @@ pub enum Way {
     GateOnWeights,
     /// Attention of one head after the other, so many queries at a time.
     HeadByHead(usize),
+    /// A product that asks for weights of later steps while it multiplies.
+    FetchesAhead,
 }
 
 impl fmt::Display for Way {
@@ -45,6 +47,7 @@ impl fmt::Display for Way {
             Way::GateOnWeights => f.write_str("gate on the weights"),
             Way::HeadByHead(1) => f.write_str("head by head, one query at a time"),
             Way::HeadByHead(rows) => write!(f, "head by head, {rows} queries at a time"),
+            Way::FetchesAhead => f.write_str("fetches ahead"),
             Way::DepthFirst(1) => f.write_str("depth first, row by row"),
             Way::DepthFirst(rows) => write!(f, "depth first, bands of {rows} rows"),
         }

@@ -15,11 +15,13 @@
 //! | `chain` | which convolutions are computed together, band by band |
 //! | `excite` | means and gates of maps without reading the maps |
 //! | `winograd` | which convolutions are computed by Winograd's algorithm |
+//! | `ahead` | weights that are asked for before the step that reads them |
 //! | `rounds` | large batches, some images at a time |
 //! | `tuned` | measured answers to such questions |
 //! | `place`, `arena` | lifetimes, values computed in place, offsets |
 //! | `text` | the text form |
 
+mod ahead;
 mod arena;
 mod attention;
 mod chain;
@@ -150,6 +152,7 @@ pub fn plan(graph: &Graph, options: &Options) -> Result<Plan, PlanError> {
     chain::fuse(&mut lowered, options);
     lowered.tuned.sort();
     lowered.tuned.dedup();
+    ahead::fetch(&mut lowered);
     Ok(place::place(graph, lowered))
 }
 

@@ -203,6 +203,7 @@ mod tests {
             dilation: [1, 1],
             groups: 1,
             input_nchw: false,
+            ahead: 0,
             epilogue: vec![],
         };
         match choose("node", &conv, &Options::default()).unwrap().0.way {

@@ -35,6 +35,7 @@ fn all_widths_give_the_same_bits() {
         dilation: [1, 1],
         groups: 1,
         input_nchw: false,
+        ahead: 0,
         epilogue: vec![
             Post::Binary(Arithmetic::Mul, Operand::ImageChannel),
             Post::Unary(Function::Relu),
@@ -84,6 +85,7 @@ fn vectors_do_not_spill() {
         dilation: [1, 1],
         groups: 1,
         input_nchw: false,
+        ahead: 0,
         epilogue: vec![Post::Unary(Function::Relu)],
     };
     for (isa, target) in [(WideIsa::Avx2, Target::AVX2), (WideIsa::Avx512, Target::AVX512)] {

@@ -33,6 +33,7 @@ impl Lower<'_> {
             dilation: conv.dilation,
             groups: conv.groups,
             input_nchw: false,
+            ahead: 0,
             epilogue: Vec::new(),
         };
         let view = self.view(x_id)?;
@@ -74,6 +75,7 @@ impl Lower<'_> {
             dilation: [1, 1],
             groups: 1,
             input_nchw: false,
+            ahead: 0,
             epilogue: Vec::new(),
         };
         self.product(id, kernel, x)
