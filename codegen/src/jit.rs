@@ -130,10 +130,10 @@ pub fn compile(
     let tables = validate::check(program)?;
     let (emitter, target) = choose(options)?;
     let portable = portable_isa(options.baseline)?;
-    let leaves = Leaves::new(program);
+    let leaves = Leaves::new(program, options.stage_times);
     let names = leaves.names(&program.name);
     let compiled = native::compile_kernels(
-        &leaves.kernels,
+        &leaves.all,
         &names,
         (emitter, &target),
         &portable,
@@ -178,9 +178,9 @@ pub fn compile(
         .into_iter()
         .zip(&compiled)
         .zip(&functions)
-        .zip(leaves.kernels)
-        .map(|(((name, code), id), kernel)| KernelCode {
-            kernel,
+        .zip(leaves.all)
+        .map(|(((name, code), id), leaf)| KernelCode {
+            kernel: leaf.kernel,
             name,
             address: address(*id),
             bytes: code.bytes.len(),

@@ -79,6 +79,17 @@ pub struct BuiltKernel {
 
 /// Builds the function of a kernel.
 pub fn build(kernel: &Kernel, name: &str, target: &Target) -> Result<BuiltKernel, CodegenError> {
+    build_with(kernel, name, target, false)
+}
+
+/// Builds the function of a kernel; if `timed`, with a clock between its stages where it has any in its own
+/// code ([`Kernel::times_itself`]).
+pub(crate) fn build_with(
+    kernel: &Kernel,
+    name: &str,
+    target: &Target,
+    timed: bool,
+) -> Result<BuiltKernel, CodegenError> {
     // Establishes that all sizes are positive and small enough for 31-bit byte offsets.
     operands::operands(kernel)?;
     let built = match kernel {
@@ -92,7 +103,7 @@ pub fn build(kernel: &Kernel, name: &str, target: &Target) -> Result<BuiltKernel
         }
         Kernel::Winograd(winograd) => winograd::build(winograd, name, target),
         Kernel::MatMul(matmul) => matmul::build(matmul, name, target),
-        Kernel::Attention(attention) => attention::build(attention, name, target),
+        Kernel::Attention(attention) => attention::build(attention, name, target, timed),
         Kernel::Map(map) => elementwise::build(map, name, target),
         Kernel::Pool(pool) => pool::build(pool, name, target),
         Kernel::Reduce(reduce) => reduce::build(reduce, name, target),

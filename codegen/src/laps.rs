@@ -1,18 +1,19 @@
-//! Times of the stages inside a function that calls kernels.
+//! Times of the stages inside a function: of one that calls kernels, and of a kernel that does what several do.
 //!
 //! Such a function is also made with a clock, for profiles: it has counters at the front of its scratch memory, which is a
-//! thread's own, and adds to them what the clock says between its calls. The words are:
+//! thread's own, and adds to them what the clock says between its stages. The words are:
 //!
 //! | word | |
 //! |---|---|
 //! | 0 | the clock at the last lap |
 //! | 1 | the time before the function began, which says nothing |
-//! | 2 | the time of the function's own work, between its calls |
-//! | 3 + i | the time of the calls of stage `i` |
+//! | 2 | the time of the function's own work, between its stages |
+//! | 3 + i | the time of stage `i` |
 //!
 //! Functions without a clock have no counters: they are the same as if there were no clocks at all.
 
 use crate::kernels::round64;
+use crate::vir::{Builder, G, GOp};
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{AbiParam, InstBuilder, SigRef, Signature, Value};
 use cranelift_codegen::isa::CallConv;
@@ -55,7 +56,33 @@ pub(crate) fn read(counters: &[u8], stages: usize, mut stage: impl FnMut(usize, 
     word(Part::Own)
 }
 
-/// The code of laps in a function; none in one without a clock.
+/// The code of laps in a kernel's own function; none in one without a clock.
+#[derive(Clone, Copy)]
+pub(crate) struct KernelLaps(Option<G>);
+
+impl KernelLaps {
+    /// Begins to time a kernel if it is `timed`; its counters are at the front of its scratch memory.
+    pub fn begin(b: &mut Builder, timed: bool, scratch: G) -> KernelLaps {
+        let laps = KernelLaps(timed.then_some(scratch));
+        laps.end(b, Part::Before);
+        laps
+    }
+
+    /// Counts the time since the last lap under a part, as [`lap`] does.
+    pub fn end(self, b: &mut Builder, part: Part) {
+        let Some(counters) = self.0 else { return };
+        let at = 8 * part.word() as i32;
+        let now = b.clock();
+        let last = b.g_load(counters, 0);
+        let time = b.g_bin(GOp::Sub, now, last);
+        let sum = b.g_load(counters, at);
+        let sum = b.g_bin(GOp::Add, sum, time);
+        b.g_store(sum, counters, at);
+        b.g_store(now, counters, 0);
+    }
+}
+
+/// The code of laps in a function that calls kernels; none in one without a clock.
 pub(crate) struct Laps(Option<Clock>);
 
 struct Clock {
@@ -108,7 +135,7 @@ unsafe extern "C" fn lap(counters: *mut u64, word: usize) {
 }
 
 /// A clock that is quick to read. What a tick is differs between machines.
-pub(crate) fn ticks() -> u64 {
+pub(crate) extern "C" fn ticks() -> u64 {
     #[cfg(target_arch = "x86_64")]
     {
         // SAFETY: every x86-64 has the instruction.

@@ -50,40 +50,56 @@ pub(crate) fn wide_target(isa: WideIsa) -> Target {
     }
 }
 
+/// A kernel that an emitter makes code of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Leaf {
+    pub kernel: Kernel,
+    /// Whether it has a clock between its stages.
+    pub timed: bool,
+}
+
 /// The kernels of a program that an emitter makes code of: chains as the kernels of their stages.
 pub(crate) struct Leaves {
     /// The kernels, each once.
-    pub kernels: Vec<Kernel>,
+    pub all: Vec<Leaf>,
     /// For each kernel of the program the numbers of its own, or its stages'.
     of: Vec<Vec<usize>>,
+    /// For each kernel of the program the number of the one with a clock, where it times itself.
+    timed: Vec<Option<usize>>,
 }
 
 impl Leaves {
-    /// The leaves of a program, in order of appearance.
-    pub fn new(program: &Program) -> Leaves {
-        let mut kernels = Vec::new();
-        let mut numbers: HashMap<Kernel, usize> = HashMap::new();
-        let mut number = |kernel: Kernel| {
-            *numbers.entry(kernel).or_insert_with_key(|kernel| {
-                kernels.push(kernel.clone());
-                kernels.len() - 1
+    /// The leaves of a program, in order of appearance; if `timed`, also those with clocks, behind the others.
+    pub fn new(program: &Program, timed: bool) -> Leaves {
+        let mut all = Vec::new();
+        let mut numbers: HashMap<Leaf, usize> = HashMap::new();
+        let mut number = |kernel: Kernel, timed: bool| {
+            *numbers.entry(Leaf { kernel, timed }).or_insert_with_key(|leaf| {
+                all.push(leaf.clone());
+                all.len() - 1
             })
         };
-        let of = program.kernels.iter().map(|kernel| {
-            let stages = kernel.stages();
-            match stages.is_empty() {
-                true => vec![number(kernel.clone())],
-                false => stages.into_iter().map(&mut number).collect(),
+        let of = program.kernels.iter().map(|kernel| match kernel {
+            Kernel::Chain(chain) => {
+                chain.stage_kernels().map(|stage| number(stage, false)).collect()
             }
+            _ => vec![number(kernel.clone(), false)],
         });
         let of = of.collect();
-        Leaves { kernels, of }
+        let with_clock = |kernel: &Kernel| {
+            (timed && kernel.times_itself()).then(|| number(kernel.clone(), true))
+        };
+        let timed = program.kernels.iter().map(with_clock).collect();
+        Leaves { all, of, timed }
     }
 
     /// Their symbols, which begin with `prefix`.
     pub fn names(&self, prefix: &str) -> Vec<String> {
-        let kernels = self.kernels.iter().enumerate();
-        kernels.map(|(i, kernel)| format!("{prefix}_k{i}_{}", name::kernel(kernel))).collect()
+        let name = |(i, leaf): (usize, &Leaf)| {
+            let timed = if leaf.timed { "_timed" } else { "" };
+            format!("{prefix}_k{i}_{}{timed}", name::kernel(&leaf.kernel))
+        };
+        self.all.iter().enumerate().map(name).collect()
     }
 }
 
@@ -108,10 +124,12 @@ pub(crate) fn link<M: Module>(
     timed: bool,
 ) -> Result<Vec<Linked>, CodegenError> {
     let mut linked = Vec::with_capacity(program.kernels.len());
+    let with_clock = &leaves.timed;
     for (i, (kernel, leaves)) in program.kernels.iter().zip(&leaves.of).enumerate() {
         let Kernel::Chain(chain) = kernel else {
-            let Code { units, scratch, cost, .. } = codes[leaves[0]];
-            linked.push(Linked { function: functions[leaves[0]], units, scratch, cost });
+            let leaf = with_clock[i].filter(|_| timed).unwrap_or(leaves[0]);
+            let Code { units, scratch, cost, .. } = codes[leaf];
+            linked.push(Linked { function: functions[leaf], units, scratch, cost });
             continue;
         };
         let stages: Vec<FuncId> = leaves.iter().map(|leaf| functions[*leaf]).collect();
@@ -147,7 +165,7 @@ pub(crate) fn step_codes(
 /// Builds and compiles all kernels on several threads (0: one a core). Which thread compiles a kernel
 /// does not change its code.
 pub(crate) fn compile_kernels(
-    kernels: &[Kernel],
+    kernels: &[Leaf],
     names: &[String],
     (emitter, target): (Emitter, &Target),
     portable: &PortableIsa,
@@ -162,11 +180,10 @@ pub(crate) fn compile_kernels(
         let mut memory = wide::Memory::default();
         loop {
             let i = next.fetch_add(1, Ordering::Relaxed);
-            let (Some(kernel), Some(name)) = (kernels.get(i), names.get(i)) else {
+            let (Some(leaf), Some(name)) = (kernels.get(i), names.get(i)) else {
                 return;
             };
-            let result =
-                compile_kernel(kernel, name, (emitter, target), &mut compiler, &mut memory);
+            let result = compile_kernel(leaf, name, (emitter, target), &mut compiler, &mut memory);
             if let Ok(mut results) = results.lock() {
                 results[i] = Some(result);
             }
@@ -192,13 +209,13 @@ pub(crate) fn compile_kernels(
 }
 
 fn compile_kernel(
-    kernel: &Kernel,
+    leaf: &Leaf,
     name: &str,
     (emitter, target): (Emitter, &Target),
     compiler: &mut Portable,
     memory: &mut wide::Memory,
 ) -> Result<Code, CodegenError> {
-    let built = kernels::build(kernel, name, target)?;
+    let built = kernels::build_with(&leaf.kernel, name, target, leaf.timed)?;
     if cfg!(debug_assertions) {
         vir::check(&built.function)
             .map_err(|e| CodegenError::Compile { function: name.into(), message: e.message })?;

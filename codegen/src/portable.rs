@@ -2,6 +2,7 @@
 //! Cranelift. A vector of 8 or 16 lanes becomes 2 or 4 of them.
 
 use crate::error::CodegenError;
+use crate::laps;
 use crate::vir::{BinOp, Cmp, Count, FoldOp, G, GImmOp, GOp, KernelFunction, Mem, Op, UnOp, V};
 use cranelift_codegen::Context;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
@@ -245,6 +246,16 @@ impl Emitter<'_> {
             Op::GStore { src, mem } => {
                 let (value, base) = (self.word(src), self.word(mem.base));
                 self.b.ins().store(flags(), value, base, mem.disp);
+            }
+            Op::Clock { dst } => {
+                let mut signature = Signature::new(self.b.func.signature.call_conv);
+                signature.returns.push(AbiParam::new(I64));
+                let signature = self.b.import_signature(signature);
+                let clock: extern "C" fn() -> u64 = laps::ticks;
+                let clock = self.b.ins().iconst(I64, clock as usize as i64);
+                let call = self.b.ins().call_indirect(signature, clock, &[]);
+                let value = self.b.inst_results(call)[0];
+                self.set_word(dst, value);
             }
             Op::Broadcast { dst, mem } => {
                 let base = self.word(mem.base);

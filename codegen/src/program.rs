@@ -273,12 +273,18 @@ pub struct ChainKernel {
 }
 
 impl Kernel {
-    /// The kernels that the kernel's function calls, a stage each; none if it calls no other.
+    /// The kernels whose work the kernel does in turns, a stage each; none if there are no stages.
     pub fn stages(&self) -> Vec<Kernel> {
         match self {
             Kernel::Chain(chain) => chain.stage_kernels().collect(),
+            Kernel::Attention(attention) => attention.stage_kernels().into(),
             _ => vec![],
         }
+    }
+
+    /// Whether its stages are in its own code, and not in functions that it calls.
+    pub(crate) fn times_itself(&self) -> bool {
+        matches!(self, Kernel::Attention(_))
     }
 }
 
@@ -365,6 +371,46 @@ pub struct AttentionKernel {
     pub operands: Vec<Vec<usize>>,
     /// Most queries whose scores are held at a time; kernels take whole tiles of a product.
     pub rows: usize,
+}
+
+impl AttentionKernel {
+    /// Number of its stages.
+    pub(crate) const STAGES: usize = 3;
+
+    /// The kernels that would compute the same one after the other, all heads at a time: scores, shares, results. What is
+    /// computed of each score before the softmax is left out.
+    fn stage_kernels(&self) -> [Kernel; AttentionKernel::STAGES] {
+        let axes = self.batch.len();
+        let heads: usize = self.batch.iter().product();
+        let product = |[m, n, k]: [usize; 3]| MatMulKernel {
+            batch: self.batch.clone(),
+            a_batch: self.q[..axes].to_vec(),
+            b_batch: self.k[..axes].to_vec(),
+            m,
+            n,
+            k,
+            a_strides: [self.q[axes], self.q[axes + 1]],
+            b_strides: [self.k[axes + 1], self.k[axes]],
+            epilogue: vec![],
+        };
+        let scores = product([self.queries, self.keys, self.width]);
+        // The shares are dense.
+        let mut dense = self.queries * self.keys;
+        let mut shares: Vec<usize> = Vec::with_capacity(axes);
+        for n in self.batch.iter().rev() {
+            shares.insert(0, dense);
+            dense *= n;
+        }
+        let results = MatMulKernel {
+            a_batch: shares,
+            b_batch: self.v[..axes].to_vec(),
+            a_strides: [self.keys, 1],
+            b_strides: [self.v[axes], self.v[axes + 1]],
+            ..product([self.queries, self.out_width, self.keys])
+        };
+        let softmax = Kernel::Softmax { outer: heads * self.queries, len: self.keys, inner: 1 };
+        [Kernel::MatMul(scores), softmax, Kernel::MatMul(results)]
+    }
 }
 
 /// What is applied to each value before it is stored.

@@ -204,6 +204,8 @@ pub enum Op {
     GLoad32 { dst: G, mem: Mem },
     /// The 64-bit word at `mem` becomes `src`.
     GStore { src: G, mem: Mem },
+    /// `dst = ` the ticks of a clock; only in code for this process.
+    Clock { dst: G },
     /// Runs `body` `count` times.
     Loop { count: Count, body: Vec<Op> },
 }
@@ -309,7 +311,8 @@ impl Op {
             | Op::GImm { dst, .. }
             | Op::GSelect { dst, .. }
             | Op::GLoad { dst, .. }
-            | Op::GLoad32 { dst, .. } => Some(dst),
+            | Op::GLoad32 { dst, .. }
+            | Op::Clock { dst } => Some(dst),
             _ => None,
         }
     }

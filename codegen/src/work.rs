@@ -151,6 +151,7 @@ impl Kernel {
     pub fn stage_work(&self) -> Vec<Stage> {
         match self {
             Kernel::Chain(c) => chain(c),
+            Kernel::Attention(a) => attention_stages(a).into(),
             _ => vec![],
         }
     }
@@ -159,6 +160,7 @@ impl Kernel {
     pub fn held_bytes(&self) -> usize {
         match self {
             Kernel::Chain(chain) => chain.held_bytes(),
+            Kernel::Attention(a) => a.rows.min(a.queries) * a.keys * VALUE as usize,
             _ => 0,
         }
     }
@@ -189,19 +191,23 @@ impl Kernel {
         }
     }
 
+    /// The work of all stages; the values between stages are neither read from afar nor written there.
+    fn outer_work(&self) -> Work {
+        let outside = |stage: Stage| Work {
+            read: stage.work.read - stage.inner_read,
+            written: stage.work.written - stage.inner_written,
+            ..stage.work
+        };
+        self.stage_work().into_iter().map(outside).sum()
+    }
+
     /// What the kernel has to do.
     pub fn work(&self) -> Work {
         match self {
             Kernel::Conv(c) | Kernel::Rows(c) => conv(c),
-            Kernel::Chain(_) => {
-                // The maps between stages are neither read from afar nor written there.
-                let outside = |stage: Stage| Work {
-                    read: stage.work.read - stage.inner_read,
-                    written: stage.work.written - stage.inner_written,
-                    ..stage.work
-                };
-                self.stage_work().into_iter().map(outside).sum()
-            }
+            Kernel::Chain(_) => self.outer_work(),
+            // The operations of the softmax are not products.
+            Kernel::Attention(_) => Work { other: 0, ..self.outer_work() },
             // Counted as the plain convolution that it computes, but with the weights it reads.
             Kernel::Winograd(w) => {
                 let transformed = values(&[w.points(), w.conv.in_c, w.conv.out_c]);
@@ -209,7 +215,6 @@ impl Kernel {
                 Work { weights: weights.saturating_mul(VALUE), ..conv(&w.conv) }
             }
             Kernel::MatMul(m) => matmul(m),
-            Kernel::Attention(a) => attention(a),
             Kernel::Map(m) => map(m),
             Kernel::Pool(p) => pool(p),
             Kernel::Reduce(r) => {
@@ -357,16 +362,30 @@ fn distinct<'a>(shape: impl IntoIterator<Item = &'a usize>, strides: &[usize]) -
     axes.fold(1, |n: u64, (size, _)| n.saturating_mul(*size as u64))
 }
 
-fn attention(a: &AttentionKernel) -> Work {
+/// Scores, shares, results. Their operands count where they are read, and the scores lie in scratch memory.
+fn attention_stages(a: &AttentionKernel) -> [Stage; 3] {
     let of = |strides: &[usize], rows: usize, columns: usize| {
         distinct(a.batch.iter().chain(&[rows, columns]), strides)
     };
     let [m, n] = [a.queries, a.keys];
-    let beside: u64 = a.operands.iter().map(|strides| of(strides, m, n)).sum();
-    let read = of(&a.q, m, a.width) + of(&a.k, n, a.width) + of(&a.v, n, a.out_width) + beside;
     let scores = values(&a.batch).saturating_mul(values(&[m, n]));
-    let macs = scores.saturating_mul((a.width + a.out_width) as u64);
-    Work { macs, ..bytes(read, 0, values(&a.batch).saturating_mul(values(&[m, a.out_width]))) }
+    let results = values(&a.batch).saturating_mul(values(&[m, a.out_width]));
+    let products = |width: usize, read: u64, written: u64| Work {
+        macs: scores.saturating_mul(width as u64),
+        ..bytes(read, 0, written)
+    };
+    let beside: u64 = a.operands.iter().map(|strides| of(strides, m, n)).sum();
+    let inner = scores.saturating_mul(VALUE);
+    let first = of(&a.q, m, a.width) + of(&a.k, n, a.width);
+    // A softmax takes five operations for each value.
+    let steps = 5 + a.steps.len() as u64;
+    let softmax = Work { other: scores.saturating_mul(steps), ..bytes(scores + beside, 0, scores) };
+    let last = scores + of(&a.v, n, a.out_width);
+    [
+        Stage { work: products(a.width, first, scores), inner_read: 0, inner_written: inner },
+        Stage { work: softmax, inner_read: inner, inner_written: inner },
+        Stage { work: products(a.out_width, last, results), inner_read: inner, inner_written: 0 },
+    ]
 }
 
 fn map(m: &MapKernel) -> Work {
@@ -434,6 +453,39 @@ mod tests {
         assert_eq!(touched(9, 3, 4, [2, 3], 0), 5);
         assert_eq!(touched(7, 7, 1, [3, 1], 1), 7);
         assert_eq!(touched(7, 3, 1, [3, 1], 0), 5);
+    }
+
+    #[test]
+    fn scores_stay_between_the_stages_of_attention() {
+        let attention = AttentionKernel {
+            batch: vec![2, 3],
+            queries: 7,
+            keys: 5,
+            width: 4,
+            out_width: 6,
+            q: vec![84, 28, 4, 1],
+            k: vec![60, 20, 4, 1],
+            v: vec![90, 30, 6, 1],
+            out: vec![126, 42, 6, 1],
+            steps: vec![Post::Binary(Arithmetic::Add, Operand::Full)],
+            // A bias for each head.
+            operands: vec![vec![0, 35, 5, 1]],
+            rows: 4,
+        };
+        let kernel = Kernel::Attention(attention);
+        let work = kernel.work();
+        assert_eq!(work.macs, 2 * 3 * 7 * 5 * (4 + 6));
+        assert_eq!(work.other, 0);
+        assert_eq!(work.read, 4 * 2 * 3 * (7 * 4 + 5 * 4 + 5 * 6) + 4 * 3 * 7 * 5);
+        assert_eq!(work.written, 4 * 2 * 3 * 7 * 6);
+        // What a kernel of its own would do for each stage, and the bias in the second.
+        let alone = kernel.stages().into_iter().map(|stage| stage.work());
+        let (stages, bias) = (kernel.stage_work(), 4 * 3 * 7 * 5);
+        for ((alone, stage), beside) in alone.zip(&stages).zip([0, bias, 0]) {
+            assert_eq!(alone.macs, stage.work.macs);
+            assert_eq!(alone.read + beside, stage.work.read);
+            assert_eq!(alone.written, stage.work.written);
+        }
     }
 
     #[test]

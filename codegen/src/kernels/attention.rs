@@ -12,6 +12,7 @@ use super::{
     BuiltKernel, PANEL, Params, Target, begin, block_size, each_unit, epilogue, equal,
     equal_blocks, indices, matrix_of, round64, scaled,
 };
+use crate::laps::{self, KernelLaps, Part};
 use crate::program::{AttentionKernel, Post};
 use crate::vir::{Builder, Count, G, GImmOp, GOp};
 
@@ -27,22 +28,25 @@ struct Layout {
 }
 
 impl Layout {
-    fn new(a: &AttentionKernel, rows: usize) -> Layout {
+    /// Behind `front` bytes.
+    fn new(a: &AttentionKernel, rows: usize, front: usize) -> Layout {
         let panels = |k: usize, n: usize| n.div_ceil(PANEL) * k * PANEL * 4;
         let row = (a.keys * 4).div_ceil(64) | 1;
         let row = row * 64;
-        let values = panels(a.width, a.keys);
+        let keys = front;
+        let values = keys + panels(a.width, a.keys);
         let scores = values + panels(a.keys, a.out_width);
-        Layout { keys: 0, values, scores, bytes: round64(scores + rows * row), row }
+        Layout { keys, values, scores, bytes: round64(scores + rows * row), row }
     }
 }
 
-/// Builds the kernel.
-pub fn build(a: &AttentionKernel, name: &str, target: &Target) -> BuiltKernel {
+/// Builds the kernel, with a clock between its stages if it is `timed`.
+pub fn build(a: &AttentionKernel, name: &str, target: &Target, timed: bool) -> BuiltKernel {
     let split = Split::new(a.queries, tile_for(target, a.queries, a.keys).0);
     let (row_blocks, block) = equal_blocks(split.tiles(), a.rows.div_ceil(split.height));
     let block_rows = (block * split.height).min(a.queries);
-    let layout = Layout::new(a, block_rows);
+    let counters = if timed { laps::bytes(AttentionKernel::STAGES) } else { 0 };
+    let layout = Layout::new(a, block_rows, counters);
     let axes = a.batch.len();
     // Functions of the scores alone are applied to them in registers, short ones.
     let unary = |post: &&Post| matches!(post, Post::Unary(_)) && !epilogue::is_heavy(&[**post]);
@@ -70,6 +74,7 @@ pub fn build(a: &AttentionKernel, name: &str, target: &Target) -> BuiltKernel {
     let matrices: usize = a.batch.iter().product();
 
     let (mut b, params) = begin(name, target);
+    let laps = KernelLaps::begin(&mut b, timed, params.scratch);
     each_unit(&mut b, params, |b, unit| {
         let index = indices(b, unit, &[matrices, row_blocks]);
         let leading = indices(b, index[0], &a.batch);
@@ -112,17 +117,21 @@ pub fn build(a: &AttentionKernel, name: &str, target: &Target) -> BuiltKernel {
             let place = Place { a, w, out, channel: zero, image: None, later: None };
             gemm.emit(b, params, place, lines, [zero, all, one]);
         };
+        laps.end(b, Part::Own);
         multiply(b, &scores, q, keys, zero);
+        laps.end(b, Part::Stage(0));
 
         let operands = operands(b, a, params, tiles.row, matrix);
         let shares = b.g_imm(GImmOp::Add, params.scratch, layout.scores as i64);
         let rows =
             softmax::Rows { x: shares, out: shares, stride: layout.row, count: rows, len: a.keys };
         softmax::emit(b, rows, &Before { steps: then, operands });
+        laps.end(b, Part::Stage(1));
 
         let out = matrix(b, zero, &a.out);
         let out = b.g_address(out, tiles.row, a.out[axes] as i64 * 4, 0);
         multiply(b, &mixed, shares, values, out);
+        laps.end(b, Part::Stage(2));
     });
     let scores = (matrices * a.queries * a.keys) as u64;
     BuiltKernel {

@@ -336,6 +336,18 @@ impl Builder {
         dst
     }
 
+    /// Stores a word.
+    pub fn g_store(&mut self, src: G, base: G, disp: i32) {
+        self.push(Op::GStore { src, mem: Mem { base, disp } });
+    }
+
+    /// The ticks of a clock.
+    pub fn clock(&mut self) -> G {
+        let dst = self.word();
+        self.push(Op::Clock { dst });
+        dst
+    }
+
     /// Quotient and remainder of a number below 2^31 by a constant from 1 to 2^31 - 1.
     ///
     /// By multiplication (Granlund and Montgomery, "Division by invariant integers using

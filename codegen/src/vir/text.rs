@@ -114,6 +114,7 @@ impl fmt::Display for Op {
             Op::GLoad { dst, mem } => write!(f, "{dst} = word {mem}"),
             Op::GLoad32 { dst, mem } => write!(f, "{dst} = word32 {mem}"),
             Op::GStore { src, mem } => write!(f, "word {mem}, {src}"),
+            Op::Clock { dst } => write!(f, "{dst} = clock"),
             Op::Loop { count, body } => write!(f, "loop {count:?} of {} operations", body.len()),
         }
     }

@@ -394,6 +394,13 @@ impl Emitter<'_> {
                 let (src, mem) = (self.word(a[0]), self.mem(a[1], disp));
                 self.put(Instruction::with2(Code::Mov_rm64_r64, mem, src)?)
             }
+            MOp::Clock => {
+                // The upper half comes in the second register.
+                let [low, high] = [a[0], a[1]].map(|r| self.word(r));
+                self.put(Instruction::with(Code::Rdtsc))?;
+                self.put(Instruction::with2(Code::Shl_rm64_imm8, high, 32u32)?)?;
+                self.put(Instruction::with2(Code::Or_r64_rm64, low, high)?)
+            }
             MOp::Decrement => {
                 let d = self.word(a[1]);
                 self.put(Instruction::with1(Code::Dec_rm64, d)?)

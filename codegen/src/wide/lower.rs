@@ -7,7 +7,7 @@
 //! predecessors get a block of their own, as the register allocator requires.
 
 use super::WideIsa;
-use super::machine::{ARGUMENTS, MOp, MachineFunction};
+use super::machine::{ARGUMENTS, CLOCK, MOp, MachineFunction};
 use crate::vir::{Count, G, GImmOp, GOp, KernelFunction, Op, V};
 use regalloc2::{Block, Operand, PReg, RegClass, VReg};
 
@@ -270,6 +270,13 @@ impl Lowering {
             Op::GStore { src, mem } => {
                 let operands = [self.use_g(src), self.use_g(mem.base)];
                 self.code.push(MOp::GStore(mem.disp), &operands);
+            }
+            Op::Clock { dst } => {
+                let results = [self.define(Var::Word(dst.0)), self.code.vreg(RegClass::Int)];
+                let fixed = |i: usize| {
+                    Operand::reg_fixed_def(results[i], PReg::new(CLOCK[i], RegClass::Int))
+                };
+                self.code.push(MOp::Clock, &[fixed(0), fixed(1)]);
             }
             Op::Loop { count: Count::Static(0), .. } => {}
             Op::Loop { count: Count::Static(1), ref body } => self.body(body),

@@ -8,6 +8,9 @@ use regalloc2::{Block, Inst, InstRange, MachineEnv, Operand, PReg, PRegSet, RegC
 /// rcx, r8, r9`.
 pub const ARGUMENTS: [usize; 6] = [7, 6, 2, 1, 8, 9];
 
+/// Numbers of the registers that the clock's instruction writes: `rax, rdx`.
+pub const CLOCK: [usize; 2] = [0, 2];
+
 /// Registers that a C function must give back as it found them: `rbx, rbp, r12` to `r15`.
 pub const CALLEE_SAVED: [usize; 6] = [3, 5, 12, 13, 14, 15];
 
@@ -77,6 +80,8 @@ pub enum MOp {
     GLoad32(i32),
     /// `src, base`
     GStore(i32),
+    /// `d` (the first result register), and the second, whose value is of no use
+    Clock,
     /// Counter minus one, and the flags: `c, d = c`
     Decrement,
     /// To the first successor unless the counter just became zero.

@@ -203,6 +203,7 @@ impl Evaluator {
                 Op::GStore { src, mem } => {
                     (self.address(mem) as *mut u64).write_unaligned(self.g(src));
                 }
+                Op::Clock { dst } => self.words[dst.0 as usize] = crate::laps::ticks(),
                 Op::Loop { count, ref body } => {
                     let n = match count {
                         Count::Static(n) => n.into(),
