@@ -447,6 +447,23 @@ fn gated(shape: &[usize], out: usize) -> (Net, NodeId) {
     (net, y)
 }
 
+/// Products of all sizes before a layer over one row, whose weights only some of them can fetch.
+#[test]
+fn weights_are_fetched_ahead() {
+    for (size, channels, fetched) in [(3, 1, false), (3, 3, false), (5, 40, false), (50, 96, true)]
+    {
+        let (mut net, x) = Net::new(&[1, size, size, 16]);
+        let y = net.conv(x, channels, window(1, 1, 0, 1), true);
+        let y = net.op(Op::Reduce { kind: Reduce::Mean, axes: vec![1, 2], keep: false }, &[y]);
+        let y = net.linear(y, 10_000, true);
+        net.output("y", y);
+        check(&net.graph, 1e-5);
+        let code = compile(&net.graph, &Options::default()).unwrap();
+        let ways: Vec<Way> = code.plan().choices.iter().map(|choice| choice.way).collect();
+        assert_eq!(ways.contains(&Way::FetchesAhead), fetched, "{channels} channels: {ways:?}");
+    }
+}
+
 #[test]
 fn gates_go_over_the_smaller_operand() {
     let ways = |net: &Net| {

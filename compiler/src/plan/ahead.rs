@@ -85,13 +85,14 @@ fn fetch_in(lowered: &mut Lowered, at: usize, first: usize, ahead: usize) {
     step.args.push(Arg { root: Root::Weights(item), offset, writes: false });
 }
 
-/// Bytes that a kernel can fetch on the way, if it is a product.
+/// Bytes that a kernel can fetch on the way, if it is a product of some size.
 fn capacity(kernel: &Kernel) -> Option<usize> {
     let Kernel::Conv(c) = kernel else { return None };
     let rows = c.batch * c.out_h * c.out_w;
     let taps = c.in_c * c.kernel[0] * c.kernel[1];
     let product = c.groups == 1 && rows > FEW_ROWS && taps >= 16;
-    product.then(|| rows * taps / MACS_A_BYTE * c.out_c / 64 * 64)
+    let bytes = rows * taps / MACS_A_BYTE * c.out_c / 64 * 64;
+    Some(bytes).filter(|bytes| product && *bytes >= LEAST)
 }
 
 /// The packed weights of a step that takes as long as they take to come.
