@@ -82,27 +82,23 @@ fn run(
     let working_set = caches.working_set(level, share, threads) / TURN * TURN;
     let passes = (CALL_BYTES / working_set).max(1);
     // Memory for all threads is there before the first of them measures.
-    // Written, since all pages that were only read are one and the same page of zeros, which a cache holds.
+    let buffers = (0..threads).map(|_| AlignedBuffer::zeroed(working_set));
+    let buffers = std::sync::Mutex::new(buffers.collect::<Result<Vec<_>, _>>()?);
+    // Written, since all pages that were only read are one and the same page of zeros, which a cache holds; by
+    // the thread that reads them, so that they are near it.
     let buffer = || {
-        let mut buffer = AlignedBuffer::zeroed(working_set)?;
+        let mut buffer = buffers.lock().ok().and_then(|mut all| all.pop()).unwrap_or_default();
         buffer.as_f32_mut().fill(0.0);
-        Ok(buffer)
+        buffer
     };
-    let buffers = (0..threads).map(|_| buffer()).collect::<Result<Vec<_>, CodegenError>>()?;
-    let buffers = std::sync::Mutex::new(buffers);
-    let times = race(
-        threads,
-        CALLS,
-        || buffers.lock().ok().and_then(|mut buffers| buffers.pop()).unwrap_or_default(),
-        |buffer| {
-            let values = buffer.as_f32_mut();
-            let turns = (values.len() * 4 / TURN) as u64;
-            for _ in 0..passes {
-                // SAFETY: each turn reads the next `TURN` bytes at most.
-                unsafe { probe.call(values, turns) }
-            }
-        },
-    );
+    let times = race(threads, CALLS, buffer, |buffer| {
+        let values = buffer.as_f32_mut();
+        let turns = (values.len() * 4 / TURN) as u64;
+        for _ in 0..passes {
+            // SAFETY: each turn reads the next `TURN` bytes at most.
+            unsafe { probe.call(values, turns) }
+        }
+    });
     let bytes = (working_set * passes) as f64;
     let gbps = times.iter().map(|time| bytes / time / 1e9).sum();
     Ok(Bandwidth { level, share, working_set, threads, gbps })

@@ -7,11 +7,11 @@ pub use timed::StepTime;
 use crate::buffer::{ALIGN, AlignedBuffer};
 use crate::entry::{self, Functions, Options};
 use crate::error::CodegenError;
-use crate::kernels::{self, Target};
-use crate::native::{self, Emitter, Leaves};
+use crate::kernels::{self, BuiltKernel, Target};
+use crate::native::{self, Emitter, Leaf, Leaves};
 use crate::pool::Pool;
 use crate::portable::{Portable, PortableIsa};
-use crate::program::{Kernel, Program};
+use crate::program::Program;
 use crate::validate::{self, MAX_BUFFERS, Table};
 use crate::wide::WideIsa;
 use cranelift_codegen::ir::types::I64;
@@ -104,7 +104,7 @@ pub struct Symbol<'a> {
 
 /// A kernel's code in memory.
 struct KernelCode {
-    kernel: Kernel,
+    leaf: Leaf,
     name: String,
     address: *const u8,
     bytes: usize,
@@ -130,7 +130,7 @@ pub fn compile(
     let tables = validate::check(program)?;
     let (emitter, target) = choose(options)?;
     let portable = portable_isa(options.baseline)?;
-    let leaves = Leaves::new(program, options.stage_times);
+    let leaves = Leaves::new(program, &target, options.stage_times);
     let names = leaves.names(&program.name);
     let compiled = native::compile_kernels(
         &leaves.all,
@@ -180,7 +180,7 @@ pub fn compile(
         .zip(&functions)
         .zip(leaves.all)
         .map(|(((name, code), id), leaf)| KernelCode {
-            kernel: leaf.kernel,
+            leaf,
             name,
             address: address(*id),
             bytes: code.bytes.len(),
@@ -434,12 +434,16 @@ impl CompiledProgram {
         self.kernels.iter().map(|k| k.bytes).sum()
     }
 
+    fn built(&self, code: &KernelCode) -> Result<BuiltKernel, CodegenError> {
+        let Leaf { kernel, timed } = &code.leaf;
+        kernels::build_with(kernel, &code.name, &self.target, *timed)
+    }
+
     /// The kernels in the vector kernel IR.
     pub fn vir_text(&self) -> Result<String, CodegenError> {
         let mut text = String::new();
         for code in &self.kernels {
-            let kernel = &code.kernel;
-            text += &kernels::build(kernel, &code.name, &self.target)?.function.to_string();
+            text += &self.built(code)?.function.to_string();
         }
         Ok(text)
     }
@@ -453,7 +457,7 @@ impl CompiledProgram {
                 let mut compiler = Portable::new(&isa);
                 let mut text = String::new();
                 for code in &self.kernels {
-                    let built = kernels::build(&code.kernel, &code.name, &self.target)?;
+                    let built = self.built(code)?;
                     text += &format!("; {}\n{}\n", code.name, compiler.text(&built.function));
                 }
                 Ok(text)

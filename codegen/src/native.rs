@@ -69,8 +69,9 @@ pub(crate) struct Leaves {
 }
 
 impl Leaves {
-    /// The leaves of a program, in order of appearance; if `timed`, also those with clocks, behind the others.
-    pub fn new(program: &Program, timed: bool) -> Leaves {
+    /// The leaves of a program for a target, in order of appearance; if `timed`, also those with clocks, behind the
+    /// others. Where nothing can be fetched ahead, kernels that differ in it are one.
+    pub fn new(program: &Program, target: &Target, timed: bool) -> Leaves {
         let mut all = Vec::new();
         let mut numbers: HashMap<Leaf, usize> = HashMap::new();
         let mut number = |kernel: Kernel, timed: bool| {
@@ -83,7 +84,8 @@ impl Leaves {
             Kernel::Chain(chain) => {
                 chain.stage_kernels().map(|stage| number(stage, false)).collect()
             }
-            _ => vec![number(kernel.clone(), false)],
+            _ if target.prefetch => vec![number(kernel.clone(), false)],
+            _ => vec![number(kernel.without_ahead(), false)],
         });
         let of = of.collect();
         let with_clock = |kernel: &Kernel| {

@@ -1,7 +1,7 @@
 //! What the planner hands to code generation: kernels by descriptor, steps over memory places.
 //!
 //! A [`Program`] is complete and closed: every size is a number, every operand a place. It knows
-//! neither networks nor specs. Two equal [`Kernel`]s are the same code.
+//! neither networks nor specs. Two equal [`Kernel`]s are the same code, but for clocks in profiles.
 
 /// A network ready for code generation.
 #[derive(Clone, Debug, PartialEq)]
@@ -279,6 +279,14 @@ impl Kernel {
             Kernel::Chain(chain) => chain.stage_kernels().collect(),
             Kernel::Attention(attention) => attention.stage_kernels().into(),
             _ => vec![],
+        }
+    }
+
+    /// The kernel that computes the same and fetches nothing for later steps.
+    pub fn without_ahead(&self) -> Kernel {
+        match self {
+            Kernel::Conv(conv) => Kernel::Conv(ConvKernel { ahead: 0, ..conv.clone() }),
+            _ => self.clone(),
         }
     }
 

@@ -34,8 +34,7 @@ fn fetched(plan: &Plan) -> Vec<(usize, Range<usize>)> {
 
 #[test]
 fn only_what_later_steps_wait_for_is_fetched_and_once() {
-    for spec in ["mobilenet_v2", "mobilenet_v3:large", "efficientnet:b0", "mobilevit:xxs", "vgg:11"]
-    {
+    for spec in ["mobilenet_v2", "mobilenet_v3:large", "efficientnet:b0", "mobilevit:xxs"] {
         let plan = planned(spec, 1);
         let all = fetched(&plan);
         assert!(!all.is_empty(), "{spec}");
@@ -60,19 +59,48 @@ fn only_what_later_steps_wait_for_is_fetched_and_once() {
     }
 }
 
+/// Bytes of a range that a program fetches.
+fn fetched_of(plan: &Plan, range: &Range<usize>) -> usize {
+    let parts = fetched(plan).into_iter();
+    parts.map(|(_, r)| r.end.min(range.end).saturating_sub(r.start.max(range.start))).sum()
+}
+
 #[test]
 fn the_classifier_is_fetched() {
-    for spec in ["mobilenet_v2", "mobilenet_v3:large", "efficientnet:b0"] {
+    for (spec, least) in
+        [("mobilenet_v2", 1.0), ("efficientnet:b0", 1.0), ("mobilenet_v3:large", 0.4)]
+    {
         let plan = planned(spec, 1);
         let classifier = weights(&plan, plan.program.steps.last().unwrap(), Role::Weights).unwrap();
-        let parts = fetched(&plan)
-            .into_iter()
-            .map(|(_, r)| r.end.min(classifier.end).saturating_sub(r.start.max(classifier.start)));
-        assert_eq!(parts.sum::<usize>(), classifier.len(), "{spec}");
+        let fetched = fetched_of(&plan, &classifier);
+        assert!(fetched as f64 >= least * classifier.len() as f64, "{spec}: {fetched}");
     }
-    // Of 494 MB only a part would be in a cache when it is read.
-    let fetched: usize = fetched(&planned("vgg:11", 1)).iter().map(|(_, range)| range.len()).sum();
-    assert!((8 << 20..16 << 20).contains(&fetched), "{fetched}");
+}
+
+/// What comes to the cache between the fetch and the read has to fit it as well.
+#[test]
+fn nothing_is_fetched_long_before_it_is_read() {
+    for spec in ["resnet:18", "resnet:50", "vgg:11", "mobilenet_v3:large", "efficientnet:b0"] {
+        let plan = planned(spec, 1);
+        let steps = &plan.program.steps;
+        for (at, range) in fetched(&plan) {
+            let reads = |step: &Step| weights(&plan, step, Role::Weights);
+            let reader = (at + 1..steps.len()).find(|later| {
+                reads(&steps[*later]).is_some_and(|r| r.start < range.end && range.start < r.end)
+            });
+            let between = &steps[at + 1..reader.unwrap()];
+            let bytes: usize = between.iter().filter_map(reads).map(|r| r.len()).sum();
+            assert!(bytes + range.len() <= 16 << 20, "{spec}: {range:?}, {bytes} between");
+        }
+    }
+}
+
+/// The stem's windows are written out, without a loop to fetch in.
+#[test]
+fn what_has_no_loop_fetches_nothing() {
+    for spec in ["vgg:11", "mobilenet_v3:small"] {
+        assert!(fetched(&planned(spec, 1)).iter().all(|(step, _)| *step > 0), "{spec}");
+    }
 }
 
 #[test]

@@ -10,9 +10,9 @@ pub enum RowKind {
     Kernel,
     /// The steps of a layer, its parts.
     Layer,
-    /// A step whose function calls the kernels that are its parts.
+    /// A step of several stages, its parts.
     Fused,
-    /// What such a function does between its calls.
+    /// What such a step does between its stages.
     Between,
 }
 
@@ -69,8 +69,8 @@ impl Row {
         }
     }
 
-    /// The row of a step whose function calls those of other kernels, its stages. The rest of its time, in
-    /// which it moves rows and waits for other threads, is a part too, the last; it has the step's class.
+    /// The row of a step of several stages. The rest of its time, in which it moves what the stages need and waits
+    /// for other threads, is a part too, the last; it has the step's class.
     pub(crate) fn with_stages(mut self, stages: Vec<Row>) -> Row {
         if stages.is_empty() {
             return self;

@@ -30,7 +30,7 @@ pub(super) fn variants(
         let found = plan(next.clone())?;
         let before = missing.len();
         for step in &found.program.steps {
-            missing.remove(&found.program.kernels[step.kernel]);
+            missing.remove(&found.program.kernels[step.kernel].without_ahead());
         }
         // What is missing still cannot be had: it would begin in the middle of something else.
         if missing.len() == before && !variants.is_empty() {
@@ -169,7 +169,9 @@ impl Cluster {
     pub fn differs(&self, programs: [&Program; 2]) -> bool {
         let kernels = |side: usize| {
             let steps = self.steps[side].iter().map(|step| &programs[side].steps[*step]);
-            steps.map(|step| &programs[side].kernels[step.kernel]).collect::<Vec<_>>()
+            // What they fetch for later steps depends on layers elsewhere.
+            let kernels = steps.map(|step| programs[side].kernels[step.kernel].without_ahead());
+            kernels.collect::<Vec<_>>()
         };
         kernels(0) != kernels(1)
     }
@@ -271,6 +273,7 @@ impl Sets {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use netwright_codegen::program::ConvKernel;
     use netwright_compiler::plan::{Candidate, Layer};
 
     /// A kernel that stands for any other.
@@ -307,6 +310,34 @@ mod tests {
                 model: Answer::Alone,
             },
         ]
+    }
+
+    #[test]
+    fn what_a_kernel_fetches_for_others_is_no_difference() {
+        let program = |inputs: usize, ahead: usize| {
+            let conv = ConvKernel {
+                batch: 1,
+                in_h: 1,
+                in_w: 49,
+                in_c: inputs,
+                out_h: 1,
+                out_w: 49,
+                out_c: 320,
+                kernel: [1, 1],
+                stride: [1, 1],
+                pad: [0, 0],
+                dilation: [1, 1],
+                groups: 1,
+                input_nchw: false,
+                epilogue: vec![],
+                ahead,
+            };
+            let step = Step { name: "n1".into(), kernel: 0, args: vec![] };
+            Program { kernels: vec![Kernel::Conv(conv)], steps: vec![step], ..Program::default() }
+        };
+        let cluster = Cluster { steps: [vec![0], vec![0]], ..Cluster::default() };
+        assert!(!cluster.differs([&program(960, 0), &program(960, 64_000)]));
+        assert!(cluster.differs([&program(960, 0), &program(480, 0)]));
     }
 
     fn answers(costs: &[(usize, f64)]) -> Vec<(String, String)> {

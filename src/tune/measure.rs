@@ -289,9 +289,9 @@ fn way(kernel: &Kernel) -> String {
     }
 }
 
-/// The time of each kernel: the median over all runs in which it is.
+/// The time of each kernel, whatever it fetches for later steps: the median over all runs in which it is.
 fn costs(variants: &[&Built], times: &[Vec<Run>]) -> Costs {
-    let mut samples: HashMap<&Kernel, Vec<f64>> = HashMap::new();
+    let mut samples: HashMap<Kernel, Vec<f64>> = HashMap::new();
     for (variant, runs) in variants.iter().zip(times) {
         let program = variant.program();
         for run in runs {
@@ -302,12 +302,15 @@ fn costs(variants: &[&Built], times: &[Vec<Run>]) -> Costs {
                 *sum = (sum.0 + seconds, sum.1 + 1);
             }
             for (kernel, (sum, count)) in sums {
-                samples.entry(&program.kernels[kernel]).or_default().push(sum / count as f64);
+                samples
+                    .entry(program.kernels[kernel].without_ahead())
+                    .or_default()
+                    .push(sum / count as f64);
             }
         }
     }
     let samples = samples.into_iter();
-    samples.map(|(kernel, times)| (kernel.clone(), median(times))).collect()
+    samples.map(|(kernel, times)| (kernel, median(times))).collect()
 }
 
 /// Seconds of a run.

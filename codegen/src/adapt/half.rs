@@ -82,10 +82,8 @@ fn without_ahead(program: &Program) -> Program {
     let mut plain = Program { kernels: vec![], steps: vec![], ..program.clone() };
     for step in &program.steps {
         let mut step = step.clone();
-        let mut kernel = program.kernels[step.kernel].clone();
-        if let Kernel::Conv(conv) = &mut kernel
-            && std::mem::take(&mut conv.ahead) > 0
-        {
+        let kernel = program.kernels[step.kernel].without_ahead();
+        if kernel != program.kernels[step.kernel] {
             step.args.pop();
         }
         step.kernel = kernel_number(&mut plain, kernel);

@@ -48,7 +48,7 @@ impl CompiledProgram {
     ///
     /// The same kernels run as in [`CompiledProgram::run`], called step by step. The clock is read once
     /// between two steps (some 20 ns), so the times add up to the whole. Where stages are timed, it is
-    /// read twice for each call of a stage (some 20 ns together).
+    /// read before and after each turn of a stage (some 20 ns together).
     pub fn run_timed(
         &self,
         inputs: &[&[f32]],

@@ -4,7 +4,7 @@
 //! scratch memory with zeros around them, so inner loops never look at bounds. Of an image whose
 //! planes lie one after the other (`[C, H, W]`) windows are read plane by plane, as PyTorch has their
 //! weights: values come one at a time anyway, and nothing has to be turned around.
-//! Operands: `x`, packed weights, `out`, then the epilogue's.
+//! Operands: `x`, packed weights, `out`, then the epilogue's, then what is fetched for later steps.
 
 use super::ahead::Ahead;
 use super::epilogue;

@@ -204,11 +204,11 @@ pub fn build(
     let mut levels = Vec::new();
     let (mut code, mut scratch) = (Vec::new(), 0);
     let mut symbols = Vec::new();
-    let leaves = Leaves::new(program, false);
     for &level in &options.levels {
         let prefix = format!("{}_{}", program.name, level.name());
-        let names = leaves.names(&prefix);
         let (emitter, target) = level.emitter(&options.target);
+        let leaves = Leaves::new(program, &target, false);
+        let names = leaves.names(&prefix);
         let kernels = native::compile_kernels(
             &leaves.all,
             &names,

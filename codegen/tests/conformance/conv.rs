@@ -76,8 +76,7 @@ fn pointwise_epilogues(cases: &mut Cases) {
     }
 }
 
-/// The bytes that are fetched for later steps are only asked for: their pages end before and after them, and nothing
-/// changes.
+/// The bytes that are fetched for later steps are only asked for: results are the same.
 fn fetching_ahead(cases: &mut Cases) {
     for ahead in [4, 64, 1000, 70_000] {
         for input in [[1, 1, 1, 40], [1, 7, 7, 33], [3, 3, 5, 300]] {

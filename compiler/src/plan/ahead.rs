@@ -14,11 +14,14 @@ use netwright_codegen::program::{ConvKernel, Kernel};
 /// Rows of a product up to which its weights take longer to come than to be used.
 const FEW_ROWS: usize = 8;
 /// Multiply-accumulates of a product for each byte that it fetches.
-const MACS_A_BYTE: usize = 6;
+const MACS_A_BYTE: usize = 4;
+/// Products of fewer taps for each value are written out: they have no loop in which they could fetch.
+const LEAST_TAPS: usize = 33;
 /// Bytes that are worth it.
 const LEAST: usize = 32 << 10;
-/// Most bytes that wait in a cache at a time: about the two last layers of MobileNetV3. Others use it too.
-const MOST: usize = 12 << 20;
+/// Most bytes that come to the last cache from when weights are fetched to when they are read, themselves
+/// included: less than it has, since others use it too.
+const MOST: usize = 16 << 20;
 /// Bytes between neighbours that are fetched in one go.
 const GAP: usize = 256;
 
@@ -27,6 +30,8 @@ const GAP: usize = 256;
 struct Range {
     start: usize,
     end: usize,
+    /// Bytes of weights that steps before the reader read, from the step that is looked at on.
+    between: usize,
 }
 
 /// Lets products fetch what later steps wait for.
@@ -36,23 +41,31 @@ pub(super) fn fetch(lowered: &mut Lowered) {
     let mut choices = Vec::new();
     for at in (0..lowered.steps.len()).rev() {
         let kernel = &lowered.kernels[lowered.steps[at].kernel];
-        if let Some(most) = capacity(kernel) {
+        let own = weights(lowered, &lowered.steps[at], kernel);
+        if capacity(kernel).is_some() {
             limit(&mut wanted);
-            let Some(range) = wanted.last_mut() else { continue };
+        }
+        if let (Some(most), Some(range)) = (capacity(kernel), wanted.last_mut()) {
             // Of more than it can fetch, what is read first is fetched last.
             let first = range.start;
             range.start = range.end.min(first + most);
             let ahead = range.start - first;
+            range.between += ahead;
             choices.push(Choice {
                 node: lowered.steps[at].name.clone(),
                 way: Way::FetchesAhead,
                 reason: format!("{} KiB of weights that later steps would wait for", ahead >> 10),
             });
             fetch_in(lowered, at, first, ahead);
-        } else if let Some(range) = waits_for(lowered, &lowered.steps[at], kernel) {
+        }
+        let bytes: usize = own.iter().map(|range| range.end - range.start).sum();
+        wanted.iter_mut().for_each(|range| range.between += bytes);
+        if let (true, Some(&range)) =
+            (waits_for_weights(&lowered.kernels[lowered.steps[at].kernel]), own.first())
+        {
             match wanted.last_mut() {
                 Some(next) if (range.end..range.end + GAP).contains(&next.start) => {
-                    next.start = range.start;
+                    *next = Range { end: next.end, ..range };
                 }
                 _ => wanted.push(range),
             }
@@ -64,12 +77,13 @@ pub(super) fn fetch(lowered: &mut Lowered) {
 
 /// Leaves out what is not worth it, and what would not stay in a cache until it is read.
 fn limit(wanted: &mut Vec<Range>) {
-    wanted.retain(|range| range.end - range.start >= LEAST);
     let mut room = MOST;
     for range in wanted.iter_mut().rev() {
-        range.end = range.end.min(range.start + room);
+        let most = room.saturating_sub(range.between);
+        range.end = range.end.min(range.start + most);
         room -= range.end - range.start;
     }
+    wanted.retain(|range| range.end - range.start >= LEAST);
 }
 
 /// Makes a product fetch so many bytes of the packed weights.
@@ -90,27 +104,32 @@ fn capacity(kernel: &Kernel) -> Option<usize> {
     let Kernel::Conv(c) = kernel else { return None };
     let rows = c.batch * c.out_h * c.out_w;
     let taps = c.in_c * c.kernel[0] * c.kernel[1];
-    let product = c.groups == 1 && rows > FEW_ROWS && taps >= 16;
+    let product = c.groups == 1 && rows > FEW_ROWS && taps >= LEAST_TAPS;
     let bytes = rows * taps / MACS_A_BYTE * c.out_c / 64 * 64;
     Some(bytes).filter(|bytes| product && *bytes >= LEAST)
 }
 
-/// The packed weights of a step that takes as long as they take to come.
-fn waits_for(lowered: &Lowered, step: &Step, kernel: &Kernel) -> Option<Range> {
-    let waits = match kernel {
+/// Whether a kernel takes about as long as its weights take to come.
+fn waits_for_weights(kernel: &Kernel) -> bool {
+    match kernel {
         // Each weight of a depthwise kernel is used for each pixel, but not in time for the first.
         Kernel::Conv(c) => {
             c.is_depthwise() || c.groups == 1 && c.batch * c.out_h * c.out_w <= FEW_ROWS
         }
         Kernel::Scale(_) => true,
         _ => false,
-    };
-    if !waits {
-        return None;
     }
-    let infos = operands(kernel).ok()?;
-    let (arg, info) = step.args.iter().zip(infos).find(|(_, info)| info.role == Role::Weights)?;
-    let Root::Weights(item) = arg.root else { return None };
-    let start = lowered.weights.items[item].offset + arg.offset;
-    Some(Range { start, end: start + info.bytes })
+}
+
+/// The packed weights that a step reads.
+fn weights(lowered: &Lowered, step: &Step, kernel: &Kernel) -> Vec<Range> {
+    let infos = operands(kernel).unwrap_or_default();
+    let read = step.args.iter().zip(infos).filter_map(|(arg, info)| match (arg.root, info.role) {
+        (Root::Weights(item), Role::Weights) => {
+            let start = lowered.weights.items[item].offset + arg.offset;
+            Some(Range { start, end: start + info.bytes, between: 0 })
+        }
+        _ => None,
+    });
+    read.collect()
 }

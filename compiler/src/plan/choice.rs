@@ -13,7 +13,7 @@ pub struct Choice {
     pub reason: String,
 }
 
-/// Ways to compute convolutions, what goes with them, and attention.
+/// Ways to compute convolutions, what goes with them, and attention; and what products do beside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// A 3x3 convolution by the sums of its definition.

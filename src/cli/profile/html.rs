@@ -67,8 +67,8 @@ pub fn page(subject: &Subject, profile: &Profile) -> String {
     let _ = write!(
         page,
         "<section>\n<h2>Layers</h2>\n<p class=\"note\">In the order of execution; what a layer consists of stands below it, each part where it is in the layer's \
-         bar. The full colour is the time that the measured peaks allow, the pale one the rest. The stages of what runs depth \
-         first take turns for every few rows: their bars are sums.</p>\n<div class=\"layers\">\n\
+         bar. The full colour is the time that the measured peaks allow, the pale one the rest. The stages of attention and of \
+         what runs depth first take turns for every few rows: their bars are sums.</p>\n<div class=\"layers\">\n\
          <div class=\"row head\"><span>layer</span><span></span><span>ms</span><span>share</span><span>GFLOP/s</span>\
          <span>GB/s</span><span>of roof</span></div>\n{layers}</div>\n</section>\n</main>\n</body>\n</html>\n"
     );

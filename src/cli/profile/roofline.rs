@@ -7,6 +7,7 @@
 use super::html::{Mark, escape};
 use super::{digits, percent};
 use crate::profile::{Machine, Profile, Row, RowKind};
+use netwright_codegen::work::Class;
 use std::fmt::Write;
 
 /// The picture and its plot, in pixels.
@@ -86,7 +87,11 @@ pub fn title(row: &Row, profile: &Profile) -> String {
         );
     }
     if row.kind == RowKind::Between {
-        return text + "moving rows from band to band, and waiting for other threads";
+        let own = match row.class {
+            Class::Attention => "putting keys and values in order",
+            _ => "moving rows from band to band",
+        };
+        return text + own + ", and waiting for other threads";
     }
     text + &format!(
         "{} GB/s\n{} of what the peaks allow (limit: {})",
