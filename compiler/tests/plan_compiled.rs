@@ -452,7 +452,7 @@ fn gated(shape: &[usize], out: usize) -> (Net, NodeId) {
 fn weights_are_fetched_ahead() {
     for (size, channels, fetched) in [(3, 1, false), (3, 3, false), (5, 40, false), (50, 96, true)]
     {
-        let (mut net, x) = Net::new(&[1, size, size, 16]);
+        let (mut net, x) = Net::new(&[1, size, size, 40]);
         let y = net.conv(x, channels, window(1, 1, 0, 1), true);
         let y = net.op(Op::Reduce { kind: Reduce::Mean, axes: vec![1, 2], keep: false }, &[y]);
         let y = net.linear(y, 10_000, true);
