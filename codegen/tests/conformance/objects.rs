@@ -10,6 +10,7 @@ use netwright_codegen::name;
 use netwright_codegen::object::{self, KernelFunction, Level, ObjectOptions};
 use netwright_codegen::operands::{Role, operands};
 use netwright_codegen::program::{Function, Kernel, MapKernel, Post, Program};
+use netwright_codegen::wide::WideIsa;
 use std::fmt::Write;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -24,46 +25,69 @@ struct Named {
     case: Case,
 }
 
+/// Names a command that runs a static program for x86-64 Linux on a CPU with AVX-512, such as
+/// `tools/emulate_avx512.sh`.
+const AVX512_EMULATOR: &str = "NETWRIGHT_AVX512_EMULATOR";
+
 /// How to make programs for a machine and to run them.
 struct Toolchain {
     triple: &'static str,
     compiler: &'static str,
     objcopy: &'static str,
-    /// Before the program, where this machine cannot run it itself.
-    emulator: Option<&'static str>,
+    /// What stands before the program, where this machine cannot run it itself.
+    emulator: Vec<String>,
+    /// Of the target's levels those to be judged.
+    has: fn(&Level) -> bool,
 }
 
-const AARCH64: Toolchain = Toolchain {
-    triple: "aarch64-unknown-linux-gnu",
-    compiler: "aarch64-linux-gnu-gcc",
-    objcopy: "aarch64-linux-gnu-objcopy",
-    emulator: Some("qemu-aarch64"),
-};
+fn aarch64() -> Toolchain {
+    Toolchain {
+        triple: "aarch64-unknown-linux-gnu",
+        compiler: "aarch64-linux-gnu-gcc",
+        objcopy: "aarch64-linux-gnu-objcopy",
+        emulator: vec!["qemu-aarch64".into()],
+        has: |_| true,
+    }
+}
 
-const X86_64: Toolchain = Toolchain {
-    triple: "x86_64-unknown-linux-gnu",
-    compiler: "gcc",
-    objcopy: "objcopy",
-    emulator: None,
-};
+fn x86_64() -> Toolchain {
+    Toolchain {
+        triple: "x86_64-unknown-linux-gnu",
+        compiler: "gcc",
+        objcopy: "objcopy",
+        emulator: vec![],
+        has: |level| match level {
+            Level::Baseline => true,
+            Level::Wide(isa) => isa.is_available(),
+        },
+    }
+}
+
+/// AVX-512 on the emulator that [`AVX512_EMULATOR`] names.
+fn avx512() -> Option<Toolchain> {
+    let Ok(command) = std::env::var(AVX512_EMULATOR) else {
+        eprintln!("SKIPPED: {AVX512_EMULATOR} names no emulator with AVX-512");
+        return None;
+    };
+    let emulator = command.split_whitespace().map(String::from).collect();
+    Some(Toolchain { emulator, has: |level| *level == Level::Wide(WideIsa::Avx512), ..x86_64() })
+}
 
 impl Toolchain {
     /// Whether all of it is here; says aloud what is not.
     fn is_there(&self) -> bool {
-        if self.emulator.is_none() && !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
+        if self.emulator.is_empty() && !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
             eprintln!("SKIPPED: this machine does not run {}", self.triple);
             return false;
         }
-        [Some(self.compiler), Some(self.objcopy), self.emulator].into_iter().flatten().all(there_is)
+        let emulator = self.emulator.first().map(String::as_str);
+        [Some(self.compiler), Some(self.objcopy), emulator].into_iter().flatten().all(there_is)
     }
 
     /// Those of the target that this machine, or the emulated one, has.
     fn levels(&self) -> Vec<Level> {
         let mut levels = Level::all(&self.triple.parse().unwrap());
-        levels.retain(|level| match level {
-            Level::Baseline => true,
-            Level::Wide(isa) => isa.is_available(),
-        });
+        levels.retain(self.has);
         levels
     }
 
@@ -105,15 +129,9 @@ impl Toolchain {
         arguments.extend(["-O1", "-static", "driver.c", "cases.c", "data.s", "kernels.o"]);
         arguments.extend(["-lm", "-o", "driver"]);
         compile(self.compiler, folder, &arguments);
-        let mut driver = match self.emulator {
-            Some(emulator) => {
-                let mut command = Command::new(emulator);
-                command.arg("./driver");
-                command
-            }
-            None => Command::new("./driver"),
-        };
-        driver.current_dir(folder).output().expect("the driver starts")
+        let mut words = self.emulator.iter().map(String::as_str).chain(["./driver"]);
+        let mut driver = Command::new(words.next().unwrap());
+        driver.args(words).current_dir(folder).output().expect("the driver starts")
     }
 }
 
@@ -224,20 +242,27 @@ fn judge_failures(toolchain: &Toolchain) {
 
 #[test]
 fn aarch64_emulated() {
-    judge(&AARCH64);
+    judge(&aarch64());
 }
 
 #[test]
 fn aarch64_failures_are_reported() {
-    judge_failures(&AARCH64);
+    judge_failures(&aarch64());
 }
 
 #[test]
 fn x86_64_all_levels() {
-    judge(&X86_64);
+    judge(&x86_64());
+}
+
+#[test]
+fn avx512_emulated() {
+    if let Some(toolchain) = avx512() {
+        judge(&toolchain);
+    }
 }
 
 #[test]
 fn x86_64_failures_are_reported() {
-    judge_failures(&X86_64);
+    judge_failures(&x86_64());
 }
