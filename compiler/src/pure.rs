@@ -68,7 +68,7 @@ pub fn binary(op: BinaryOp, a: &Value, b: &Value, span: Span) -> Result<Value, D
         BinaryOp::Eq => Ok(Value::Bool(a.same(b))),
         BinaryOp::Ne => Ok(Value::Bool(!a.same(b))),
         BinaryOp::Lt | BinaryOp::Le | BinaryOp::Gt | BinaryOp::Ge => {
-            let what = format!("an operand of `{}`", symbol(op));
+            let what = format!("an operand of `{}`", op.symbol());
             let (a, b) = (a.as_number(&what, span)?, b.as_number(&what, span)?);
             Ok(Value::Bool(match op {
                 BinaryOp::Lt => a < b,
@@ -78,7 +78,7 @@ pub fn binary(op: BinaryOp, a: &Value, b: &Value, span: Span) -> Result<Value, D
             }))
         }
         _ => {
-            let what = format!("an operand of `{}`", symbol(op));
+            let what = format!("an operand of `{}`", op.symbol());
             pairwise(a, b, &what, span, &|a, b| arithmetic(op, a, b, span))
         }
     }
@@ -86,7 +86,7 @@ pub fn binary(op: BinaryOp, a: &Value, b: &Value, span: Span) -> Result<Value, D
 
 fn arithmetic(op: BinaryOp, a: f64, b: f64, span: Span) -> Result<f64, Diagnostic> {
     if matches!(op, BinaryOp::Div | BinaryOp::Rem) && b == 0.0 {
-        let message = format!("division by zero: {} {} 0", plain(a), symbol(op));
+        let message = format!("division by zero: {} {} 0", plain(a), op.symbol());
         return Err(Diagnostic::error("E0211", span, message));
     }
     Ok(match op {
@@ -98,26 +98,6 @@ fn arithmetic(op: BinaryOp, a: f64, b: f64, span: Span) -> Result<f64, Diagnosti
         BinaryOp::Rem => a - b * (a / b).floor(),
         _ => a.powf(b),
     })
-}
-
-/// An operator as it is written.
-pub fn symbol(op: BinaryOp) -> &'static str {
-    match op {
-        BinaryOp::Pow => "^",
-        BinaryOp::Mul => "*",
-        BinaryOp::Div => "/",
-        BinaryOp::Rem => "%",
-        BinaryOp::Add => "+",
-        BinaryOp::Sub => "-",
-        BinaryOp::Eq => "==",
-        BinaryOp::Ne => "!=",
-        BinaryOp::Lt => "<",
-        BinaryOp::Le => "<=",
-        BinaryOp::Gt => ">",
-        BinaryOp::Ge => ">=",
-        BinaryOp::And => "&&",
-        BinaryOp::Or => "||",
-    }
 }
 
 fn finite(number: f64, span: Span) -> Result<f64, Diagnostic> {

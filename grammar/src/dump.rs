@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use crate::ast::{
-    BinaryOp, Block, Cell, Expr, ExprKind, File, Name, NamePart, Network, Operator, Parameter,
-    Rule, Setting, Statement, Table, Target, TargetKind, UnaryOp, Weights,
+    Block, Cell, Expr, ExprKind, File, Name, NamePart, Network, Operator, Parameter, Rule, Setting,
+    Statement, Table, Target, TargetKind, UnaryOp, Weights,
 };
 use crate::format::canonical_cell;
 
@@ -210,7 +210,7 @@ pub fn expr(value: &Expr) -> String {
         ExprKind::Unary(UnaryOp::Neg, inner) => format!("(-{})", expr(inner)),
         ExprKind::Unary(UnaryOp::Not, inner) => format!("(!{})", expr(inner)),
         ExprKind::Binary(operator, left, right) => {
-            format!("({} {} {})", expr(left), mark(*operator), expr(right))
+            format!("({} {} {})", expr(left), operator.symbol(), expr(right))
         }
         ExprKind::Call(callee, arguments) => {
             let arguments: Vec<String> = arguments
@@ -238,25 +238,6 @@ pub fn expr(value: &Expr) -> String {
         ExprKind::PlusMinus(value, tolerance) => format!("{} ± {}", expr(value), expr(tolerance)),
         ExprKind::Percent(inner) => format!("{}%", expr(inner)),
         ExprKind::Error => "<error>".to_string(),
-    }
-}
-
-fn mark(operator: BinaryOp) -> &'static str {
-    match operator {
-        BinaryOp::Pow => "^",
-        BinaryOp::Mul => "*",
-        BinaryOp::Div => "/",
-        BinaryOp::Rem => "%",
-        BinaryOp::Add => "+",
-        BinaryOp::Sub => "-",
-        BinaryOp::Eq => "==",
-        BinaryOp::Ne => "!=",
-        BinaryOp::Lt => "<",
-        BinaryOp::Le => "<=",
-        BinaryOp::Gt => ">",
-        BinaryOp::Ge => ">=",
-        BinaryOp::And => "&&",
-        BinaryOp::Or => "||",
     }
 }
 

@@ -44,7 +44,7 @@ impl Expander<'_> {
     }
 
     fn no_operand(&self, op: BinaryOp, value: &Value, span: Span) -> Fault {
-        let symbol = pure::symbol(op);
+        let symbol = op.symbol();
         if let Value::Callable(callable) = value {
             return self.not_applied(callable, &format!("an operand of `{symbol}`"), span).into();
         }
@@ -54,7 +54,7 @@ impl Expander<'_> {
     }
 
     fn not_comparable(&self, op: BinaryOp, span: Span) -> Fault {
-        let symbol = pure::symbol(op);
+        let symbol = op.symbol();
         if op == BinaryOp::Rem {
             let message = "`%` is for numbers, not for tensors";
             return Diagnostic::error(codes::NO_TENSOR, span, message).into();
