@@ -432,21 +432,6 @@ fn large_batches_run_in_rounds() {
     assert_eq!(rounds(&net.graph).0, 1);
 }
 
-/// A depthwise convolution, a gate from its mean, and a projection to `out` channels.
-fn gated(shape: &[usize], out: usize) -> (Net, NodeId) {
-    let (mut net, x) = Net::new(shape);
-    let channels = shape[3];
-    let y = net.conv(x, channels, window(3, 1, 1, channels), true);
-    let y = net.op(act(Act::Silu), &[y]);
-    let mean = net.op(Op::Reduce { kind: Reduce::Mean, axes: vec![1, 2], keep: true }, &[y]);
-    let gate = net.conv(mean, channels, window(1, 1, 0, 1), true);
-    let gate = net.op(act(Act::Sigmoid), &[gate]);
-    let y = net.op(Op::Binary(Binary::Mul), &[y, gate]);
-    let out = net.conv(y, out, window(1, 1, 0, 1), true);
-    net.output("y", out);
-    (net, y)
-}
-
 /// Products of all sizes before a layer over one row, whose weights only some of them can fetch.
 #[test]
 fn weights_are_fetched_ahead() {

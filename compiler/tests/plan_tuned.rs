@@ -24,6 +24,11 @@ fn network() -> Graph {
     net.graph
 }
 
+/// That one, and gates that are estimated to go over weights and over a map.
+fn networks() -> [Graph; 3] {
+    [network(), gated(&[1, 8, 9, 20], 40).0.graph, gated(&[1, 5, 5, 20], 40).0.graph]
+}
+
 fn questions(graph: &Graph) -> Vec<Question> {
     let fused = passes::optimize(graph, &passes::Options::default()).unwrap();
     plan::questions(&fused.graph, &plan::Options::default()).unwrap()
@@ -53,7 +58,7 @@ fn run(graph: &Graph, tuned: &Arc<Choices>) -> (plan::Plan, Vec<f32>) {
 #[test]
 fn what_can_be_asked() {
     let mut text = String::new();
-    for question in questions(&network()) {
+    for question in networks().iter().flat_map(questions) {
         let nodes: Vec<&str> = question.layers.iter().map(|layer| layer.node.as_str()).collect();
         let answers: Vec<String> =
             question.candidates.iter().map(|candidate| candidate.answer.to_string()).collect();
@@ -71,25 +76,28 @@ fn what_can_be_asked() {
 
 #[test]
 fn every_answer_computes_the_same() {
-    let graph = network();
-    let params = |index| param_tensor(&graph, index);
-    let mut judge = InterpretedNetwork::new(&graph, &params, false, 1).unwrap();
+    networks().iter().for_each(answers_agree);
+}
+
+fn answers_agree(graph: &Graph) {
+    let params = |index| param_tensor(graph, index);
+    let mut judge = InterpretedNetwork::new(graph, &params, false, 1).unwrap();
     let x = image(&judge.inputs()[0].shape, 3);
     let expected = judge.run_to_vec(&[&x]).unwrap().swap_remove(0);
-    let (estimated, bits) = run(&graph, &Arc::default());
+    let (estimated, bits) = run(graph, &Arc::default());
     assert!(estimated.tuned.is_empty());
-    for question in questions(&graph) {
+    let gates = [Answer::GateOnMap, Answer::GateOnWeights];
+    for question in questions(graph) {
         for candidate in &question.candidates {
-            let (plan, result) = run(&graph, &choices(&[(&question.key, candidate.answer)]));
+            let (plan, result) = run(graph, &choices(&[(&question.key, candidate.answer)]));
             let answer = candidate.answer;
             assert!(distance(&expected, &result) < 1e-5, "{} {answer}", question.key);
-            let chain = matches!(answer, Answer::Alone | Answer::DepthFirst { .. });
-            if chain || answer == question.model {
+            if !answer.changes_bits() || answer == question.model {
                 assert!(bits == result, "{} {answer} changes bits", question.key);
             }
             let used: Vec<Answer> = plan.tuned.iter().map(|used| used.answer).collect();
             // A question inside of a chain does not come up.
-            if question.step <= 2 {
+            if question.step <= 2 || gates.contains(&answer) {
                 assert_eq!(used, [answer], "{}", question.key);
                 let kernels = &plan.program.kernels;
                 let steps = &plan.program.steps;
@@ -103,8 +111,11 @@ fn every_answer_computes_the_same() {
 
 #[test]
 fn impossible_answers_are_passed_over() {
-    let graph = network();
-    let (estimated, _) = run(&graph, &Arc::default());
+    networks().iter().for_each(only_answers_are_used);
+}
+
+fn only_answers_are_used(graph: &Graph) {
+    let (estimated, _) = run(graph, &Arc::default());
     let wrong = [
         Answer::Winograd(3),
         Answer::Winograd(usize::MAX),
@@ -115,17 +126,17 @@ fn impossible_answers_are_passed_over() {
         Answer::DepthFirst { stages: 3, rows: 22 },
         Answer::DepthFirst { stages: usize::MAX, rows: usize::MAX },
     ];
-    for question in questions(&graph) {
+    for question in questions(graph) {
         let other = match question.model {
             Answer::Plain | Answer::Winograd(_) => Answer::Alone,
             _ => Answer::Plain,
         };
         for answer in wrong.into_iter().chain([other]) {
-            let (plan, _) = run(&graph, &choices(&[(&question.key, answer)]));
+            let (plan, _) = run(graph, &choices(&[(&question.key, answer)]));
             assert!(plan == estimated, "{} {answer}: {plan}", question.key);
         }
     }
-    let (plan, _) = run(&graph, &choices(&[("another layer", Answer::Plain)]));
+    let (plan, _) = run(graph, &choices(&[("another layer", Answer::Plain)]));
     assert!(plan == estimated);
 }
 

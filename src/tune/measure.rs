@@ -21,7 +21,7 @@ use netwright_codegen::pool::{Pool, thread_count};
 use netwright_codegen::program::{Kernel, Program};
 use netwright_compiler::driver::{self, Code, Packed};
 use netwright_compiler::passes;
-use netwright_compiler::plan::{self, Choices, Measured, Question};
+use netwright_compiler::plan::{self, Choices, Measured, Question, Way};
 use netwright_compiler::weights::image;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -285,6 +285,9 @@ fn way(kernel: &Kernel) -> String {
     match kernel {
         Kernel::Chain(chain) => format!("{} in bands of {}", chain.stages.len(), chain.rows),
         Kernel::Winograd(winograd) => format!("winograd {0}x{0}", winograd.tile),
+        // The only elementwise steps that are asked about.
+        Kernel::Map(_) => Way::GateOnMap.to_string(),
+        Kernel::Scale(_) => Way::GateOnWeights.to_string(),
         _ => "plain".into(),
     }
 }

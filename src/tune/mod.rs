@@ -6,7 +6,7 @@
 //! line does.
 //!
 //! The same choices give the same bits, compiled here or in an object. Choices that could change bits (Winograd's
-//! algorithm) are remembered for all numbers of threads together; those that only change the time (what is computed
+//! algorithm, what a gate goes over) are remembered for all numbers of threads together; those that only change the time (what is computed
 //! band by band) for each number. So results do not depend on the number of threads.
 
 mod cpu;

@@ -188,10 +188,7 @@ impl Store {
     pub fn add(&mut self, choices: &Choices, instructions: &str, threads: usize) {
         for (layers, measured) in choices.iter() {
             // An answer that changes bits is the same for all numbers of threads.
-            let threads = match measured.answer {
-                Answer::Plain | Answer::Winograd(_) => None,
-                Answer::Alone | Answer::DepthFirst { .. } => Some(threads),
-            };
+            let threads = (!measured.answer.changes_bits()).then_some(threads);
             let (layers, instructions) = (layers.to_string(), instructions.to_string());
             self.entries.insert(Entry { layers, instructions, threads }, *measured);
         }

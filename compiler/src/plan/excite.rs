@@ -6,22 +6,52 @@
 //!
 //! EfficientNet-B0 reads its maps once less for each: 4.5% of its time were means and gates.
 
+use super::Options;
 use super::choice::{Choice, Way};
 use super::lower::{Arg, Buffer, Lowered, Step};
+use super::tuned::{self, Answer, Candidate, Layer, Question, Used};
 use super::view::Root;
 use netwright_codegen::program::{
     Arithmetic, ConvKernel, Function, Kernel, Post, ReduceKernel, Reduction, ScaleKernel,
 };
 
-/// Changes the steps.
-pub(super) fn fuse(lowered: &mut Lowered) {
+/// Takes means from sums of rows.
+pub(super) fn means(lowered: &mut Lowered) {
     for step in 0..lowered.steps.len() {
         mean_from_rows(lowered, step);
     }
+    lowered.drop_unused_kernels();
+}
+
+/// Puts gates over weights where that is a measured answer, or estimated to be faster.
+pub(super) fn gates(lowered: &mut Lowered, options: &Options) {
     for step in 0..lowered.steps.len() {
-        gate_on_weights(lowered, step);
+        if let Some(gated) = gated(lowered, step) {
+            place_gate(lowered, step, gated, options);
+        }
     }
     lowered.drop_unused_kernels();
+}
+
+/// The questions about gates, before they are placed.
+pub(super) fn questions(lowered: &Lowered) -> Vec<Question> {
+    let question = |at: usize| {
+        let gated = gated(lowered, at)?;
+        let layer = |step: usize| Layer {
+            node: lowered.steps[step].name.clone(),
+            kernel: lowered.kernels[lowered.steps[step].kernel].clone(),
+        };
+        let layers = vec![layer(at), layer(gated.reader)];
+        let on_map = layers[0].kernel.clone();
+        let candidate = |answer, kernel| Candidate { answer, kernel, layers: 1 };
+        let candidates = vec![
+            candidate(Answer::GateOnMap, on_map),
+            candidate(Answer::GateOnWeights, gated.scale()),
+        ];
+        let model = gated.estimate();
+        Some(Question { key: gated.key(), step: at, layers, candidates, model })
+    };
+    (0..lowered.steps.len()).filter_map(question).collect()
 }
 
 /// Makes the convolution that writes a map add up its rows, if step `at` is the map's mean.
@@ -84,31 +114,66 @@ struct Gated {
     conv: ConvKernel,
 }
 
-/// Scales the weights of the next convolution, if step `at` is a gate on a map of more values.
-fn gate_on_weights(lowered: &mut Lowered, at: usize) {
-    let Some(Gated { map, gate, reader, conv }) = gated(lowered, at) else { return };
-    let pixels = conv.out_h * conv.out_w;
-    let (weights, values) = (conv.in_c * conv.out_c, conv.in_c * pixels);
-    let mut choice = Choice {
-        node: lowered.steps[at].name.clone(),
-        way: Way::GateOnMap,
-        reason: format!("its {values} values are not more than the {weights} weights that read it"),
-    };
-    if weights >= values {
-        return lowered.choices.push(choice);
+impl Gated {
+    /// Values of the map.
+    fn values(&self) -> usize {
+        self.conv.in_c * self.conv.out_h * self.conv.out_w
     }
-    choice.way = Way::GateOnWeights;
-    choice.reason = format!(
-        "{weights} weights of {} are fewer than {values} values",
-        lowered.steps[reader].name
-    );
-    lowered.choices.push(choice);
-    let bytes = netwright_codegen::pack::packed_bytes(&Kernel::Conv(conv.clone()));
-    let name = format!("{} weights", lowered.steps[reader].name);
+
+    /// Weights that read it.
+    fn weights(&self) -> usize {
+        self.conv.in_c * self.conv.out_c
+    }
+
+    /// What multiplies the weights by the gate.
+    fn scale(&self) -> Kernel {
+        Kernel::Scale(ScaleKernel { inputs: self.conv.in_c, outputs: self.conv.out_c })
+    }
+
+    /// Either takes a pass over what it multiplies.
+    fn estimate(&self) -> Answer {
+        match self.weights() < self.values() {
+            true => Answer::GateOnWeights,
+            false => Answer::GateOnMap,
+        }
+    }
+
+    fn key(&self) -> String {
+        format!("gate then {}", tuned::key(std::slice::from_ref(&self.conv)))
+    }
+}
+
+/// Decides what the gate of step `at` goes over: the map that it stands at, or the weights of its reader.
+fn place_gate(lowered: &mut Lowered, at: usize, gated: Gated, options: &Options) {
+    let (weights, values) = (gated.weights(), gated.values());
+    let node = lowered.steps[at].name.clone();
+    let reader = lowered.steps[gated.reader].name.clone();
+    let mut answer = gated.estimate();
+    let mut reason = match answer {
+        Answer::GateOnWeights => {
+            format!("{weights} weights of {reader} are fewer than {values} values")
+        }
+        _ => format!("its {values} values are not more than the {weights} weights that read it"),
+    };
+    if !options.tuned.is_empty() {
+        let key = gated.key();
+        if let Some(measured) = options.tuned.get(&key)
+            && let Answer::GateOnMap | Answer::GateOnWeights = measured.answer
+        {
+            (answer, reason) = (measured.answer, measured.reason());
+            lowered.tuned.push(Used { key, answer });
+        }
+    }
+    if answer != Answer::GateOnWeights {
+        return lowered.choices.push(Choice { node, way: Way::GateOnMap, reason });
+    }
+    lowered.choices.push(Choice { node, way: Way::GateOnWeights, reason });
+    let bytes = netwright_codegen::pack::packed_bytes(&Kernel::Conv(gated.conv.clone()));
+    let name = format!("{reader} weights");
     lowered.buffers.push(Buffer { name, bytes, output: None });
     let scaled = Root::Buffer(lowered.buffers.len() - 1);
-    let kernel =
-        lowered.number(Kernel::Scale(ScaleKernel { inputs: conv.in_c, outputs: conv.out_c }));
+    let kernel = lowered.number(gated.scale());
+    let Gated { map, gate, reader, .. } = gated;
     let reader = &mut lowered.steps[reader];
     let weights =
         std::mem::replace(&mut reader.args[1], Arg { root: scaled, offset: 0, writes: false });

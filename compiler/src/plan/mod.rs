@@ -149,6 +149,7 @@ const MAX_VALUE: usize = (1 << 29) - 1;
 /// value is too large.
 pub fn plan(graph: &Graph, options: &Options) -> Result<Plan, PlanError> {
     let mut lowered = lower(graph, options)?;
+    excite::gates(&mut lowered, options);
     chain::fuse(&mut lowered, options);
     lowered.tuned.sort();
     lowered.tuned.dedup();
@@ -162,8 +163,9 @@ pub fn plan(graph: &Graph, options: &Options) -> Result<Plan, PlanError> {
 /// # Errors
 /// As [`plan`].
 pub fn questions(graph: &Graph, options: &Options) -> Result<Vec<Question>, PlanError> {
-    let lowered = lower(graph, options)?;
-    let mut questions = Vec::new();
+    let mut lowered = lower(graph, options)?;
+    let mut questions = excite::questions(&lowered);
+    excite::gates(&mut lowered, options);
     for (step, one) in lowered.steps.iter().enumerate() {
         if options.winograd {
             questions.extend(winograd::question(step, &one.name, &lowered.kernels[one.kernel]));
@@ -184,7 +186,7 @@ fn lower(graph: &Graph, options: &Options) -> Result<lower::Lowered, PlanError> 
         }
     }
     let mut lowered = lower::lower(graph, options)?;
-    excite::fuse(&mut lowered);
+    excite::means(&mut lowered);
     Ok(lowered)
 }
 

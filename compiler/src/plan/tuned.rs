@@ -27,6 +27,20 @@ pub enum Answer {
         /// Rows of a band.
         rows: usize,
     },
+    /// A gate over the values of a map.
+    GateOnMap,
+    /// A gate over the weights that read the map.
+    GateOnWeights,
+}
+
+impl Answer {
+    /// Whether another answer to its question gives other bits.
+    pub fn changes_bits(self) -> bool {
+        match self {
+            Answer::Plain | Answer::Winograd(_) | Answer::GateOnMap | Answer::GateOnWeights => true,
+            Answer::Alone | Answer::DepthFirst { .. } => false,
+        }
+    }
 }
 
 impl fmt::Display for Answer {
@@ -36,6 +50,8 @@ impl fmt::Display for Answer {
             Answer::Winograd(tile) => write!(f, "winograd {tile}"),
             Answer::Alone => f.write_str("alone"),
             Answer::DepthFirst { stages, rows } => write!(f, "depth first {stages} by {rows}"),
+            Answer::GateOnMap => f.write_str("gate on map"),
+            Answer::GateOnWeights => f.write_str("gate on weights"),
         }
     }
 }
@@ -50,6 +66,8 @@ impl FromStr for Answer {
             ["plain"] => Ok(Answer::Plain),
             ["winograd", tile] => Ok(Answer::Winograd(number(tile)?)),
             ["alone"] => Ok(Answer::Alone),
+            ["gate", "on", "map"] => Ok(Answer::GateOnMap),
+            ["gate", "on", "weights"] => Ok(Answer::GateOnWeights),
             ["depth", "first", stages, "by", rows] => {
                 Ok(Answer::DepthFirst { stages: number(stages)?, rows: number(rows)? })
             }
@@ -195,12 +213,21 @@ mod tests {
             Answer::Winograd(4),
             Answer::Alone,
             Answer::DepthFirst { stages: 3, rows: 7 },
+            Answer::GateOnMap,
+            Answer::GateOnWeights,
         ] {
             assert_eq!(answer.to_string().parse(), Ok(answer));
         }
-        for wrong in
-            ["", "winograd", "winograd x", "winograd -4", "depth first 3 by", "plain 2", "Alone "]
-        {
+        for wrong in [
+            "",
+            "winograd",
+            "winograd x",
+            "winograd -4",
+            "depth first 3 by",
+            "plain 2",
+            "Alone ",
+            "gate on",
+        ] {
             assert!(wrong.parse::<Answer>().is_err(), "{wrong}");
         }
     }

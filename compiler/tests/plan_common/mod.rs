@@ -373,3 +373,18 @@ fn random_step(net: &mut Net, n: &mut Numbers, x: NodeId, values: &[NodeId]) -> 
         }
     })
 }
+
+/// A depthwise convolution, a gate from its mean, and a projection to `out` channels.
+pub fn gated(shape: &[usize], out: usize) -> (Net, NodeId) {
+    let (mut net, x) = Net::new(shape);
+    let channels = shape[3];
+    let y = net.conv(x, channels, window(3, 1, 1, channels), true);
+    let y = net.op(act(Act::Silu), &[y]);
+    let mean = net.op(Op::Reduce { kind: Reduce::Mean, axes: vec![1, 2], keep: true }, &[y]);
+    let gate = net.conv(mean, channels, window(1, 1, 0, 1), true);
+    let gate = net.op(act(Act::Sigmoid), &[gate]);
+    let y = net.op(Op::Binary(Binary::Mul), &[y, gate]);
+    let out = net.conv(y, out, window(1, 1, 0, 1), true);
+    net.output("y", out);
+    (net, y)
+}
