@@ -68,19 +68,27 @@ pub fn run(args: &TuneArgs) -> Outcome {
     table(&outcome.groups).write(&mut out)?;
     writeln!(out)?;
     let changed = outcome.groups.iter().filter(|group| group.estimated != group.tuned).count();
-    let [before, after] = [outcome.before, outcome.after].map(|seconds| seconds * 1e3);
-    match changed {
-        0 => writeln!(out, "  the estimates stand: {before:.3} ms a run")?,
-        _ => writeln!(
-            out,
-            "  {after:.3} ms a run instead of {before:.3}: {:.1}% faster",
-            (before / after - 1.0) * 100.0
-        )?,
-    }
+    writeln!(out, "  {}", verdict(changed, outcome.before, outcome.after))?;
     if let Some(path) = path {
         writeln!(out, "  remembered in {}", path.display())?;
     }
     Ok(())
+}
+
+/// What it comes to for a run of the whole network; `before` and `after` in seconds.
+fn verdict(changed: usize, before: f64, after: f64) -> String {
+    let [ms, instead] = [after, before].map(|seconds| format!("{:.3}", seconds * 1e3));
+    if changed == 0 {
+        return format!("the estimates stand: {instead} ms a run");
+    }
+    if after < before {
+        let gain = (before / after - 1.0) * 100.0;
+        return format!("{ms} ms a run instead of {instead}: {gain:.1}% faster");
+    }
+    format!(
+        "{ms} ms a run instead of {instead}: the layers gain less than whole runs differ by chance, or by other \
+         work on this machine"
+    )
 }
 
 /// The file and what is in it. One that can't be used is replaced.
@@ -204,5 +212,18 @@ impl Bar {
             bar.set_message(progress.what);
             bar.set_position((progress.done * BAR as f64) as u64);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::verdict;
+
+    #[test]
+    fn a_run_that_was_not_faster_is_not_called_so() {
+        assert_eq!(verdict(0, 2e-3, 2e-3), "the estimates stand: 2.000 ms a run");
+        assert_eq!(verdict(1, 2e-3, 1.6e-3), "1.600 ms a run instead of 2.000: 25.0% faster");
+        let slower = verdict(1, 2e-3, 2.1e-3);
+        assert!(slower.starts_with("2.100 ms a run instead of 2.000: the layers gain less"));
     }
 }
