@@ -43,7 +43,7 @@ cat >"$work/root/init" <<END
 /bin/busybox mount -t proc proc /proc
 /bin/busybox grep -q avx512f /proc/cpuinfo || echo "== no AVX-512"
 echo "== begin"
-/program $(printf '%q ' "$@")
+/program ${*@Q}
 echo "== status \$?"
 /bin/busybox poweroff -f
 END
