@@ -238,6 +238,27 @@ pub struct ConvKernel {
 }
 
 impl ConvKernel {
+    /// A linear layer: each of `rows` rows of `inputs` values by a matrix, which gives `outputs` values.
+    pub fn linear(rows: usize, inputs: usize, outputs: usize) -> ConvKernel {
+        ConvKernel {
+            batch: 1,
+            in_h: 1,
+            in_w: rows,
+            in_c: inputs,
+            out_h: 1,
+            out_w: rows,
+            out_c: outputs,
+            kernel: [1, 1],
+            stride: [1, 1],
+            pad: [0, 0],
+            dilation: [1, 1],
+            groups: 1,
+            input_nchw: false,
+            epilogue: Vec::new(),
+            ahead: 0,
+        }
+    }
+
     /// Whether it has one filter for each channel, and the kernel of its own that such convolutions have.
     pub fn is_depthwise(&self) -> bool {
         crate::kernels::depthwise::applies(self)

@@ -16,23 +16,7 @@ const INNER: usize = 24;
 const CHANNELS: usize = 10;
 
 fn pointwise(in_c: usize, out_c: usize, epilogue: Epilogue) -> Kernel {
-    Kernel::Conv(ConvKernel {
-        batch: 1,
-        in_h: 1,
-        in_w: PIXELS,
-        in_c,
-        out_h: 1,
-        out_w: PIXELS,
-        out_c,
-        kernel: [1, 1],
-        stride: [1, 1],
-        pad: [0, 0],
-        dilation: [1, 1],
-        groups: 1,
-        input_nchw: false,
-        ahead: 0,
-        epilogue,
-    })
+    Kernel::Conv(ConvKernel { epilogue, ..ConvKernel::linear(PIXELS, in_c, out_c) })
 }
 
 /// Copies the input into the arena, expands it, projects it back onto the copy (in place), and

@@ -9,21 +9,8 @@ use netwright_codegen::program::*;
 
 fn linear(rows: usize, in_c: usize, out_c: usize) -> Kernel {
     Kernel::Conv(ConvKernel {
-        batch: 1,
-        in_h: 1,
-        in_w: rows,
-        in_c,
-        out_h: 1,
-        out_w: rows,
-        out_c,
-        kernel: [1, 1],
-        stride: [1, 1],
-        pad: [0, 0],
-        dilation: [1, 1],
-        groups: 1,
-        input_nchw: false,
-        ahead: 0,
         epilogue: vec![Post::Unary(Function::Relu), Post::Binary(Arithmetic::Add, Operand::Full)],
+        ..ConvKernel::linear(rows, in_c, out_c)
     })
 }
 

@@ -315,23 +315,7 @@ mod tests {
     #[test]
     fn what_a_kernel_fetches_for_others_is_no_difference() {
         let program = |inputs: usize, ahead: usize| {
-            let conv = ConvKernel {
-                batch: 1,
-                in_h: 1,
-                in_w: 49,
-                in_c: inputs,
-                out_h: 1,
-                out_w: 49,
-                out_c: 320,
-                kernel: [1, 1],
-                stride: [1, 1],
-                pad: [0, 0],
-                dilation: [1, 1],
-                groups: 1,
-                input_nchw: false,
-                epilogue: vec![],
-                ahead,
-            };
+            let conv = ConvKernel { ahead, ..ConvKernel::linear(49, inputs, 320) };
             let step = Step { name: "n1".into(), kernel: 0, args: vec![] };
             Program { kernels: vec![Kernel::Conv(conv)], steps: vec![step], ..Program::default() }
         };

@@ -61,23 +61,7 @@ impl Lower<'_> {
         let [outputs, inputs] = [graph.shape(node.inputs[1])[0], graph.shape(node.inputs[1])[1]];
         let batch = if x.shape.len() > 1 { x.shape[0] } else { 1 };
         let rows_each = x.elements() / inputs / batch;
-        let kernel = ConvKernel {
-            batch,
-            in_h: 1,
-            in_w: rows_each,
-            in_c: inputs,
-            out_h: 1,
-            out_w: rows_each,
-            out_c: outputs,
-            kernel: [1, 1],
-            stride: [1, 1],
-            pad: [0, 0],
-            dilation: [1, 1],
-            groups: 1,
-            input_nchw: false,
-            ahead: 0,
-            epilogue: Vec::new(),
-        };
+        let kernel = ConvKernel { batch, ..ConvKernel::linear(rows_each, inputs, outputs) };
         self.product(id, kernel, x)
     }
 
